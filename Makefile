@@ -1,0 +1,54 @@
+# make lab   set up, check, and open the course        make test   set up and run every test
+PYTHON ?= python3
+# Extra words for pip, for example PIP_ARGS="--index-url ..." for a CPU build of PyTorch (see README).
+PIP_ARGS ?=
+BIN := .venv/bin
+NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with tests/sanitize.cfg
+
+.PHONY: lab test demo lint bench notebooks exercises picture clean
+
+lab: .venv/.lab
+	$(BIN)/icrl-teach doctor
+	$(BIN)/icrl-teach lab
+
+test: .venv/.test
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile --cov=icrl_teach --cov-fail-under=95
+	$(BIN)/python -m pytest $(NOTEBOOKS) -n 2 --dist loadscope lessons solutions
+
+demo: .venv/.lab
+	$(BIN)/icrl-teach demo
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.test
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
+
+notebooks: .venv/.test
+	$(BIN)/python tools/notebooks.py execute
+	$(BIN)/python tools/notebooks.py exercises
+
+exercises: .venv/.test
+	$(BIN)/python tools/notebooks.py exercises
+
+picture: .venv/.lab
+	$(BIN)/python tools/picture.py
+
+.venv/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "This course needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.lab: .venv/.venv pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable .
+	@touch $@
+
+.venv/.test: .venv/.lab
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[test,teach]"
+	@touch $@
+
+clean:
+	rm -rf .venv .hypothesis .ruff_cache .mypy_cache .coverage*
