@@ -1,0 +1,57 @@
+"""Checks at the door: each message names the argument, the value, and what would be right."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+ROW_SUM_TOLERANCE = 1e-8  # probabilities typed by hand or read from a file carry rounding
+
+
+def check_gamma(gamma: float) -> float:
+    """Return the discount as a float. Raises ValueError outside [0, 1)."""
+    value = float(gamma)
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"gamma is {gamma}; the discount must satisfy 0 <= gamma < 1, for example 0.9")
+    return value
+
+
+def check_count(name: str, value: int, least: int = 1) -> int:
+    """Return a whole number. Raises ValueError if it is not whole or is below `least`."""
+    if isinstance(value, bool) or not float(value).is_integer() or int(value) < least:
+        raise ValueError(f"{name} is {value}; it must be a whole number of at least {least}")
+    return int(value)
+
+
+def finite_array(name: str, value: ArrayLike, ndim: int) -> np.ndarray:
+    """Return a float64 copy with `ndim` axes. Raises ValueError on another rank, NaN or infinity."""
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not an array of numbers ({error})") from None
+    if array.ndim != ndim:
+        raise ValueError(f"{name} has shape {array.shape}; it must have {ndim} axes, not {array.ndim}")
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        where = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"{name}{list(where)} is {array[where]}; every entry must be a finite number: remove or replace it"
+        )
+    return array
+
+
+def probability_rows(name: str, value: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of `shape` whose last axis holds distributions. Raises ValueError otherwise."""
+    array = finite_array(name, value, len(shape))
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; it must have shape {shape}")
+    if (array < 0).any():
+        where = tuple(int(i) for i in np.argwhere(array < 0)[0])
+        raise ValueError(f"{name}{list(where)} is {array[where]}; a probability cannot be negative")
+    sums = array.sum(axis=-1)
+    bad = np.argwhere(np.abs(sums - 1.0) > ROW_SUM_TOLERANCE)
+    if len(bad):
+        where = tuple(int(i) for i in bad[0])
+        row = f"row {where[0]} of {name}" if where else name
+        raise ValueError(f"{row} sums to {sums[where]:.6g}; probabilities must sum to 1: divide the row by its sum")
+    return array

@@ -1,0 +1,176 @@
+"""Weighted softmax TD: score -> weights -> TD in which similarity decides who learns from whom (section 2).
+
+Two forms of one algorithm. The trajectory form keeps a value at every position (n x n weights); the operator
+form groups positions by state (S x S). They agree to rounding. Source: Xie et al., arXiv 2605.07333, eqs. 8, 9, 20.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from icrl_teach._validate import check_count, check_gamma, finite_array
+from icrl_teach.features import position_features
+from icrl_teach.mrp import Trajectory
+from icrl_teach.td import _context, _initial, td_errors
+
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def inner_product(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """The score the Transformer realises: g(s, s') = <x(s), x(s')>. (q, d), (n, d) -> (q, n)."""
+    return queries @ keys.T
+
+
+def log_inner_product(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """g = log <x, x'>, whose softmax is the linear kernel divided by its sum (section 2, case 2).
+
+    Raises ValueError unless all inner products are positive.
+    """
+    products = queries @ keys.T
+    if not (products > 0).all():
+        raise ValueError(f"the smallest inner product is {products.min():.3g}; log_inner_product needs positive ones")
+    return np.log(products)
+
+
+def _softmax_rows(scores: np.ndarray) -> np.ndarray:
+    """Softmax along the last axis. Subtracting the maximum changes nothing and prevents overflow."""
+    exp = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return exp / exp.sum(axis=-1, keepdims=True)
+
+
+def softmax_weights(
+    queries: ArrayLike, keys: ArrayLike, beta: float = 1.0, score: Score = inner_product
+) -> Float[np.ndarray, "q n"]:
+    """K(S_{k-1}, S_j): how much query j listens to source k. Rows sum to 1 (eq. 9).
+
+    queries: (q, d); keys: (n, d); beta: inverse temperature, any finite number; score: (q, d), (n, d) -> (q, n).
+    Raises ValueError for shapes that don't fit, NaN or infinity.
+
+    >>> softmax_weights([[1.0]], [[0.0], [0.0]]).tolist()
+    [[0.5, 0.5]]
+    """
+    q, k = finite_array("queries", queries, 2), finite_array("keys", keys, 2)
+    if q.shape[1] != k.shape[1]:
+        raise ValueError(f"queries have {q.shape[1]} features and keys {k.shape[1]}; they must have equally many")
+    if len(k) < 1:
+        raise ValueError("keys is empty; a context needs at least one transition")
+    if not np.isfinite(beta):
+        raise ValueError(f"beta is {beta}; the inverse temperature must be a finite number")
+    return _softmax_rows(beta * score(q, k))
+
+
+def kernel_td(
+    weights: ArrayLike,
+    rewards: ArrayLike,
+    gamma: float,
+    n_iterations: int,
+    alpha: ArrayLike = 1.0,
+    v0: ArrayLike | None = None,
+) -> Float[np.ndarray, "n_iterations_plus_1 n_plus_1"]:
+    """v_{l+1}(S_j) = v_l(S_j) + alpha sum_k K(S_{k-1}, S_j) delta_k for any weights K, synchronously.
+
+    weights: (n+1, n), row j = query position, column k-1 = source; rewards: (n,); alpha: a number, (n+1,) for one
+    step size a position, or (n_iterations, 1) for one a layer; v0: (n+1,) or zeros.
+    Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
+    """
+    K, r = finite_array("weights", weights, 2), finite_array("rewards", rewards, 1)
+    if K.shape != (len(r) + 1, len(r)):
+        raise ValueError(f"weights has shape {K.shape}; {len(r)} rewards need shape {(len(r) + 1, len(r))}")
+    gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
+    steps = np.broadcast_to(np.asarray(alpha, dtype=np.float64), (n_iterations, len(r) + 1))
+    values = [_initial("v0", v0, len(r) + 1)]
+    for step in steps:
+        delta = td_errors(values[-1], r, gamma)  # every residual uses the same old values
+        values.append(values[-1] + step * (K @ delta))
+    return np.stack(values)
+
+
+def weighted_softmax_td(
+    features: ArrayLike,
+    rewards: ArrayLike,
+    gamma: float,
+    n_iterations: int,
+    alpha: ArrayLike = 1.0,
+    beta: float = 1.0,
+    v0: ArrayLike | None = None,
+    score: Score = inner_product,
+) -> Float[np.ndarray, "n_iterations_plus_1 n_plus_1"]:
+    """Weighted softmax TD in trajectory form (Xie et al., eqs. 8 and 9); row l holds v_l at every position.
+
+    features: (n+1, d), the row of each position, the last one being the query; rewards: (n,);
+    alpha: as in `kernel_td`; beta: inverse temperature; v0: (n+1,) or zeros; score: see `softmax_weights`.
+    Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
+
+    >>> weighted_softmax_td([[1.0], [1.0]], [2.0], gamma=0.0, n_iterations=1).tolist()
+    [[0.0, 0.0], [2.0, 2.0]]
+    """
+    x, r = _context(features, rewards)
+    return kernel_td(softmax_weights(x, x[:-1], beta, score), r, gamma, n_iterations, alpha, v0)
+
+
+def empirical_operators(
+    trajectory: Trajectory, state_features: ArrayLike, beta: float = 1.0, score: Score = inner_product
+) -> tuple[
+    Float[np.ndarray, "n_states n_states"], Float[np.ndarray, "n_states n_states"], Float[np.ndarray, " n_states"]
+]:
+    """The weights grouped by state (section 2, operator view): M, Q, both (S, S), and rho, (S,).
+
+    M(s, s') sums the weight s gives to sources in s', Q(s, s') to sources followed by s', rho the rewards.
+    state_features: (S, d), a row for each state. Cost is linear in n.
+    Raises ValueError if a state of the trajectory has no row.
+    """
+    table = finite_array("state_features", state_features, 2)
+    position_features(trajectory, table)  # refuses a state without a row
+    n_states, source = len(table), trajectory.states[:-1]
+    visits = trajectory.visits(n_states)
+    rewards = np.bincount(source, weights=trajectory.rewards, minlength=n_states)
+    pairs = np.bincount(source * n_states + trajectory.states[1:], minlength=n_states**2)
+    seen = visits > 0
+    scores = beta * score(table, table[seen])
+    exp = np.exp(scores - scores.max(axis=1, keepdims=True))
+    per_visit = np.zeros((n_states, n_states))  # K(s', s) for one visit of s'; states not visited weigh nothing
+    per_visit[:, seen] = exp / (exp @ visits[seen])[:, None]
+    return per_visit * visits, per_visit @ pairs.reshape(n_states, n_states), per_visit @ rewards
+
+
+def operator_td(
+    M: Float[np.ndarray, "n_states n_states"],
+    Q: Float[np.ndarray, "n_states n_states"],
+    rho: Float[np.ndarray, " n_states"],
+    gamma: float,
+    n_iterations: int,
+    alpha: float = 1.0,
+    v0: ArrayLike | None = None,
+) -> Float[np.ndarray, "n_iterations_plus_1 n_states"]:
+    """Weighted softmax TD in operator form: v_{l+1} = (I - alpha M + alpha gamma Q) v_l + alpha rho (eq. 20).
+
+    Raises ValueError for gamma outside [0, 1), a negative n_iterations, or a v0 of wrong length.
+    """
+    gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
+    values = [_initial("v0", v0, len(rho))]
+    for _ in range(n_iterations):
+        v = values[-1]
+        values.append(v - alpha * (M @ v) + alpha * gamma * (Q @ v) + alpha * rho)
+    return np.stack(values)
+
+
+def fixed_point(
+    M: Float[np.ndarray, "n_states n_states"],
+    Q: Float[np.ndarray, "n_states n_states"],
+    rho: Float[np.ndarray, " n_states"],
+    gamma: float,
+) -> Float[np.ndarray, " n_states"]:
+    """What weighted softmax TD converges to from v_0 = 0, if it does: (M - gamma Q) v = rho (derived for this
+    course, section 2).
+
+    Where the context leaves v free (a state never left, equal features) the iterates decide: they start at 0 and
+    only ever add columns of M, so the limit is the solution of the form v = M a.
+    """
+    A = M - check_gamma(gamma) * Q
+    if np.linalg.matrix_rank(A) == len(A):
+        return np.linalg.solve(A, rho)
+    return M @ np.linalg.lstsq(A @ M, rho, rcond=None)[0]

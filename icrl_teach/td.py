@@ -1,0 +1,154 @@
+"""Temporal difference learning with a table and with linear features, and what it converges to (section 2).
+
+The TD error is delta_k = R_k + gamma v(S_k) - v(S_{k-1}), k = 1..n (Sutton and Barto, eq. 6.5).
+Every function returns all its iterates, first axis = iteration, so that a lesson can plot them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from icrl_teach._validate import check_count, check_gamma, finite_array
+from icrl_teach.mrp import Trajectory
+
+
+def _context(features: ArrayLike, rewards: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Checked position features (n+1, d) and rewards (n,)."""
+    x, r = finite_array("features", features, 2), finite_array("rewards", rewards, 1)
+    if len(r) < 1:
+        raise ValueError("rewards is empty; a context needs at least one transition")
+    if len(x) != len(r) + 1:
+        raise ValueError(
+            f"features has {len(x)} rows and rewards {len(r)} entries; "
+            "there must be one more row than rewards (the last row is the query state)"
+        )
+    return x, r
+
+
+def _initial(name: str, value: ArrayLike | None, length: int) -> np.ndarray:
+    start = np.zeros(length) if value is None else finite_array(name, value, 1)
+    if len(start) != length:
+        raise ValueError(f"{name} has {len(start)} entries; it needs {length}")
+    return start
+
+
+def td_errors(
+    values: Float[np.ndarray, " n_plus_1"], rewards: Float[np.ndarray, " n"], gamma: float
+) -> Float[np.ndarray, " n"]:
+    """delta_k = R_k + gamma v(S_k) - v(S_{k-1}) from the values at the positions of a trajectory.
+
+    >>> td_errors(np.array([0.0, 1.0, 0.0]), np.array([1.0, 1.0]), gamma=0.5).tolist()
+    [1.5, 0.0]
+    """
+    return rewards + gamma * values[1:] - values[:-1]
+
+
+def tabular_td(
+    trajectory: Trajectory, gamma: float, alpha: float, v0: ArrayLike | None = None
+) -> Float[np.ndarray, "n_plus_1 n_states"]:
+    """Online tabular TD(0): v(S_{k-1}) += alpha delta_k, one step after the other (Sutton and Barto, eq. 6.2).
+
+    Row k holds the table after k steps. Raises ValueError for gamma outside [0, 1) or a v0 of wrong length.
+    """
+    gamma = check_gamma(gamma)
+    v = _initial("v0", v0, trajectory.n_states)
+    history = [v.copy()]
+    for s, reward, s_next in zip(trajectory.states[:-1], trajectory.rewards, trajectory.states[1:], strict=True):
+        v[s] += alpha * (reward + gamma * v[s_next] - v[s])
+        history.append(v.copy())
+    return np.stack(history)
+
+
+def batch_tabular_td(
+    trajectory: Trajectory, gamma: float, n_iterations: int, alpha: float = 1.0, v0: ArrayLike | None = None
+) -> Float[np.ndarray, "n_iterations_plus_1 n_states"]:
+    """Batch tabular TD(0): v(s) += (alpha / n_s) sum over k with S_{k-1} = s of delta_k.
+
+    All errors of one iteration use the same old table. States that were never left keep their value.
+    Raises ValueError for gamma outside [0, 1), a negative n_iterations, or a v0 of wrong length.
+    """
+    gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
+    v = _initial("v0", v0, trajectory.n_states)
+    visits = np.maximum(trajectory.visits(), 1)
+    history = [v]
+    for _ in range(n_iterations):
+        delta = td_errors(v[trajectory.states], trajectory.rewards, gamma)
+        v = v + alpha * np.bincount(trajectory.states[:-1], weights=delta, minlength=len(v)) / visits
+        history.append(v)
+    return np.stack(history)
+
+
+def linear_td(
+    features: ArrayLike, rewards: ArrayLike, gamma: float, alpha: float, w0: ArrayLike | None = None
+) -> Float[np.ndarray, "n_plus_1 d"]:
+    """Online linear TD(0), v(s) = x(s)^T w: w += alpha delta_k x(S_{k-1}) (Sutton and Barto, section 9.3).
+
+    features: (n+1, d), the row of each position; rewards: (n,). Row k holds w after k steps.
+    Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
+    """
+    x, r = _context(features, rewards)
+    gamma = check_gamma(gamma)
+    w = _initial("w0", w0, x.shape[1])
+    history = [w]
+    for k in range(len(r)):
+        delta = r[k] + gamma * x[k + 1] @ w - x[k] @ w
+        w = w + alpha * delta * x[k]
+        history.append(w)
+    return np.stack(history)
+
+
+def batch_linear_td(
+    features: ArrayLike,
+    rewards: ArrayLike,
+    gamma: float,
+    n_iterations: int,
+    alpha: float = 1.0,
+    w0: ArrayLike | None = None,
+) -> Float[np.ndarray, "n_iterations_plus_1 d"]:
+    """Batch linear TD(0): w += (alpha / n) sum_k delta_k x(S_{k-1}).
+
+    features: (n+1, d), the row of each position; rewards: (n,).
+    Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
+    """
+    x, r = _context(features, rewards)
+    gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
+    w = _initial("w0", w0, x.shape[1])
+    history = [w]
+    for _ in range(n_iterations):
+        w = w + alpha / len(r) * td_errors(x @ w, r, gamma) @ x[:-1]
+        history.append(w)
+    return np.stack(history)
+
+
+def lstd(features: ArrayLike, rewards: ArrayLike, gamma: float, ridge: float = 0.0) -> Float[np.ndarray, " d"]:
+    """The fixed point of batch linear TD: A w = b with A = sum x_{k-1} (x_{k-1} - gamma x_k)^T, b = sum R_k x_{k-1}.
+
+    features: (n+1, d); rewards: (n,); `ridge` >= 0 is added to A's diagonal, for contexts that leave A singular.
+    Least-squares TD (Bradtke and Barto, 1996). Raises ValueError if A is singular and ridge is 0.
+    """
+    x, r = _context(features, rewards)
+    gamma = check_gamma(gamma)
+    A = x[:-1].T @ (x[:-1] - gamma * x[1:]) + ridge * np.eye(x.shape[1])
+    if np.linalg.matrix_rank(A) < len(A):
+        raise ValueError(
+            "LSTD's matrix is singular: some feature never occurs in the context, or features are dependent; "
+            "give a longer context, fewer features, or a small ridge such as 1e-6"
+        )
+    return np.linalg.solve(A, r @ x[:-1])
+
+
+def certainty_equivalence_value(trajectory: Trajectory, gamma: float) -> Float[np.ndarray, " n_states"]:
+    """The value of the chain that was observed: transition frequencies and mean rewards, then solve.
+
+    It is what batch tabular TD converges to (Sutton and Barto, section 6.3), from v_0 = 0: a state that was
+    never left has value 0. Raises ValueError for gamma outside [0, 1).
+    """
+    gamma = check_gamma(gamma)
+    n_states, source = trajectory.n_states, trajectory.states[:-1]
+    counts = np.zeros((n_states, n_states))
+    np.add.at(counts, (source, trajectory.states[1:]), 1.0)
+    visits = np.maximum(trajectory.visits(), 1)
+    reward = np.bincount(source, weights=trajectory.rewards, minlength=n_states) / visits
+    return np.linalg.solve(np.eye(n_states) - gamma * counts / visits[:, None], reward)

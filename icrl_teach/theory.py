@@ -1,0 +1,98 @@
+"""When weighted softmax TD converges, how fast, and how sharp the scores must be (mathematics, section 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from icrl_teach._validate import check_count, check_gamma, finite_array
+from icrl_teach.mrp import MarkovRewardProcess
+from icrl_teach.softmax_td import Score, inner_product
+
+
+def matching_matrix(
+    mrp: MarkovRewardProcess, state_features: ArrayLike, beta: float = 1.0, score: Score = inner_product
+) -> Float[np.ndarray, "n_states n_states"]:
+    """M_pi(s, s') = mu(s') exp g(s, s') / sum_u mu(u) exp g(s, u): the matching matrix of an endless context.
+
+    state_features: (S, d), a row for each state; mu is the stationary distribution (Xie et al., section 5).
+    The same matrix of an observed context is the first of `empirical_operators`.
+    Raises ValueError if a state has no row, or mu is not unique.
+    """
+    table = finite_array("state_features", state_features, 2)
+    if len(table) != mrp.n_states:
+        raise ValueError(f"state_features has {len(table)} rows; the process has {mrp.n_states} states")
+    mu = mrp.stationary_distribution()
+    scores = beta * score(table, table)
+    weights = mu * np.exp(scores - scores[:, mu > 0].max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def population_operators(
+    mrp: MarkovRewardProcess, state_features: ArrayLike, beta: float = 1.0, score: Score = inner_product
+) -> tuple[
+    Float[np.ndarray, "n_states n_states"], Float[np.ndarray, "n_states n_states"], Float[np.ndarray, " n_states"]
+]:
+    """M_pi, Q_pi = M_pi P and rho_pi = M_pi r: what `empirical_operators` tends to as the context grows.
+
+    Their fixed point is the exact value: (M_pi - gamma M_pi P) v = M_pi r. Derived for this course (section 4).
+    """
+    M = matching_matrix(mrp, state_features, beta, score)
+    return M, M @ mrp.transition, M @ mrp.reward
+
+
+def contraction_margin(M: Float[np.ndarray, "n_states n_states"], gamma: float) -> float:
+    """C = min_s M(s, s) - (1 + gamma) / 2. Positive: Assumption 5.1 of Xie et al. holds with every smaller margin.
+
+    A positive C makes every step with alpha = 1 shrink the largest error to at most 1 - 2C of itself.
+    """
+    return float(np.diag(M).min() - (1.0 + check_gamma(gamma)) / 2.0)
+
+
+def required_sharpness(mu_min: float, gamma: float, margin: float) -> float:
+    """The tau from which one-hot features sqrt(tau) e_s reach the margin (derived for this course, section 4).
+
+    tau = log( m (1 - mu_min) / ((1 - m) mu_min) ), m = (1 + gamma) / 2 + margin; mu_min in (0, 1) is the smallest
+    stationary probability; margin in (0, (1 - gamma) / 2). Raises ValueError outside these ranges.
+
+    >>> round(required_sharpness(mu_min=0.1, gamma=0.9, margin=0.01), 2)
+    5.38
+    """
+    gamma = check_gamma(gamma)
+    if not 0.0 < mu_min < 1.0:
+        raise ValueError(f"mu_min is {mu_min}; the smallest stationary probability must lie between 0 and 1")
+    if not 0.0 < margin < (1.0 - gamma) / 2.0:
+        raise ValueError(f"margin is {margin}; with gamma = {gamma} it must lie between 0 and {(1 - gamma) / 2:.6g}")
+    m = (1.0 + gamma) / 2.0 + margin
+    return float(np.log(m * (1.0 - mu_min) / ((1.0 - m) * mu_min)))
+
+
+def iteration_matrix(
+    M: Float[np.ndarray, "n_states n_states"],
+    Q: Float[np.ndarray, "n_states n_states"],
+    gamma: float,
+    alpha: float = 1.0,
+) -> Float[np.ndarray, "n_states n_states"]:
+    """I - alpha M + alpha gamma Q: what one layer does to the error v_l - v_infinity (eq. 20)."""
+    return np.eye(len(M)) - alpha * M + alpha * check_gamma(gamma) * Q
+
+
+def sup_norm(matrix: Float[np.ndarray, "m n"]) -> float:
+    """The largest absolute row sum: the most that one step can stretch the largest error."""
+    return float(np.abs(matrix).sum(axis=1).max())
+
+
+def spectral_radius(matrix: Float[np.ndarray, "n n"]) -> float:
+    """The largest modulus of an eigenvalue: the rate in the long run; below 1 means convergence."""
+    return float(np.abs(np.linalg.eigvals(matrix)).max())
+
+
+def geometric_bound(margin: float, n_layers: int, initial_error: float = 1.0) -> Float[np.ndarray, " n_layers_plus_1"]:
+    """The part of Theorem 2 that falls with depth: (1 - C)^l times the initial error, l = 0..n_layers.
+
+    The floor, of order sqrt(1/n), is not included. Raises ValueError for a margin outside (0, 1/2).
+    """
+    if not 0.0 < margin < 0.5:
+        raise ValueError(f"margin is {margin}; Theorem 2 needs 0 < C < (1 - gamma) / 2")
+    return initial_error * (1.0 - margin) ** np.arange(check_count("n_layers", n_layers, 0) + 1)
