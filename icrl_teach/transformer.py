@@ -1,0 +1,240 @@
+"""The softmax Transformer whose every layer is one iteration of weighted softmax TD, and its linear predecessor.
+
+Source: Xie et al., arXiv 2605.07333, eqs. 1-4 and 10-19, Theorem 1, Lemma 1; Wang et al., arXiv 2405.13861
+(mathematics, section 3). Layout and conventions: `prompt.py` and `attention.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from icrl_teach._validate import check_count, check_gamma
+from icrl_teach.attention import linear_attention, softmax_attention
+from icrl_teach.prompt import n_rows, reward_row, target_row, value_row
+
+Block = Literal["shift", "dual"]
+
+
+def td_error_row(d: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " d_plus_3"]:
+    """u = e_d + e_{d+1} - e_{d+2}: u^T Z is reward + gamma v(next) - v(own), the row of TD errors (eq. 14)."""
+    u = torch.zeros(n_rows(d), dtype=dtype)
+    u[reward_row(d)] = u[target_row(d)] = 1.0
+    u[value_row(d)] = -1.0
+    return u
+
+
+def td_parameters(
+    d: int, alpha: float = 1.0, beta: float = 1.0, dtype: torch.dtype = torch.float64
+) -> tuple[Float[Tensor, "d_plus_3 d_plus_3"], Float[Tensor, "d_plus_3 d_plus_3"]]:
+    """Theorem 1's parameters: V = alpha e_{d+2} u^T and A = beta diag(I_d, 0), both (d+3, d+3).
+
+    V turns each column into its TD error and writes the attention-weighted mean into value memory; A compares
+    features only. alpha: step size; beta: inverse temperature. Raises ValueError for d < 1.
+
+    >>> V, A = td_parameters(1, alpha=0.5, beta=2.0)
+    >>> V[-1].tolist(), A[0].tolist()
+    ([0.0, 0.5, 0.5, -0.5], [2.0, 0.0, 0.0, 0.0])
+    """
+    d = check_count("d", d)
+    V = torch.zeros(n_rows(d), n_rows(d), dtype=dtype)
+    V[value_row(d)] = alpha * td_error_row(d, dtype)
+    A = torch.zeros_like(V)
+    A[:d, :d] = beta * torch.eye(d, dtype=dtype)
+    return V, A
+
+
+def shift_left(X: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch rows cols"]:
+    """X Pi: column j receives column j+1; the last column becomes 0, because nothing follows the query."""
+    return torch.nn.functional.pad(X[..., 1:], (0, 1))
+
+
+def time_shift(H: Float[Tensor, "*batch rows cols"], gamma: float) -> Float[Tensor, "*batch rows cols"]:
+    """U H + W H Pi: clear target memory, refill it with gamma times the shifted, new value memory (eqs. 16-17)."""
+    d = H.shape[-2] - 3
+    target = gamma * shift_left(H[..., value_row(d) : value_row(d) + 1, :])
+    return torch.cat([H[..., : target_row(d), :], target, H[..., value_row(d) :, :]], dim=-2)
+
+
+def check_prompt(prompt: Tensor, rows: int) -> None:
+    """Raise ValueError unless the prompt has the rows the network was built for, and a transition."""
+    if prompt.ndim < 2 or prompt.shape[-2] != rows or prompt.shape[-1] < 2:
+        raise ValueError(
+            f"prompt has shape {tuple(prompt.shape)}; this network reads (..., {rows}, n+1) with n >= 1: "
+            "tokens are columns (see build_prompt)"
+        )
+
+
+class SoftmaxTransformer(nn.Module):
+    """L softmax-attention layers that evaluate a policy while they read (Xie et al., eqs. 1-4).
+
+    d: features; n_layers: L; gamma: used by the time shift; tied: one pair (V, A) for all layers, or one a layer.
+    block "shift": Z' = time_shift(Z + V Z E). block "dual": Z' = Z + V Z E + V2 Z E Pi, a second head instead of
+    the shift. New networks start at 0.1 times Gaussian noise from `generator`; `constructed` sets Theorem 1's.
+
+    Parameters V, A (and V2): (1 or L, d+3, d+3). Inputs decide precision and device: weights follow the prompt.
+    Raises ValueError for sizes below 1 or gamma outside [0, 1).
+    """
+
+    def __init__(
+        self,
+        d: int,
+        n_layers: int,
+        gamma: float,
+        tied: bool = True,
+        block: Block = "shift",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.d, self.n_layers = check_count("d", d), check_count("n_layers", n_layers)
+        self.gamma, self.tied = check_gamma(gamma), tied
+        if block not in ("shift", "dual"):
+            raise ValueError(f"block is {block!r}; it must be 'shift' or 'dual'")
+        self.block = block
+        generator = generator if generator is not None else torch.Generator().manual_seed(0)
+        shape = (1 if tied else self.n_layers, n_rows(d), n_rows(d))
+        self.V = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
+        self.A = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
+        if block == "dual":
+            self.V2 = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
+
+    @classmethod
+    def constructed(
+        cls,
+        d: int,
+        n_layers: int,
+        gamma: float,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        tied: bool = True,
+        block: Block = "shift",
+    ) -> SoftmaxTransformer:
+        """Theorem 1's network, frozen: layer l holds weighted softmax TD's v_l in value memory.
+
+        alpha: step size; beta: inverse temperature. The dual head's V2 = gamma alpha e_{d+1} u^T fills target memory.
+        """
+        model = cls(d, n_layers, gamma, tied, block)
+        V, A = td_parameters(d, alpha, beta)
+        with torch.no_grad():
+            model.V.copy_(V)
+            model.A.copy_(A)
+            if block == "dual":
+                model.V2.zero_()
+                model.V2[:, target_row(d)] = gamma * alpha * td_error_row(d)
+        return model.requires_grad_(False)
+
+    def layer(self, Z: Float[Tensor, "*batch rows cols"], index: int) -> Float[Tensor, "*batch rows cols"]:
+        """One layer, in full matrix form for any V and A."""
+        E = softmax_attention(Z, self._weights("A", index, Z))
+        H = Z + self._weights("V", index, Z) @ Z @ E
+        if self.block == "dual":
+            return H + shift_left(self._weights("V2", index, Z) @ Z @ E)
+        return time_shift(H, self.gamma)
+
+    def forward(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch"]:
+        """The value of the query state: value memory of the last column after L layers, +Z_L[d+2, n]."""
+        return self.values(prompt)[..., -1]
+
+    def values(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch cols"]:
+        """Value memory of every column after L layers, (..., n+1)."""
+        last = deque(self.layers(prompt), maxlen=1)[0]
+        return last[..., value_row(self.d), :]
+
+    def trace(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "depth *batch rows cols"]:
+        """Z_0, Z_1, ..., Z_L stacked along a new first axis: (L+1, ..., d+3, n+1)."""
+        return torch.stack(list(self.layers(prompt)))
+
+    def scores_are_fixed(self) -> bool:
+        """Whether attention is the same in every layer, so that it may be built once.
+
+        True for frozen parameters whose scores read feature rows only (A zero elsewhere), whose layers write no
+        feature row (V, V2 zero there) and whose A are equal. Training, or any change to these, takes the general path.
+        """
+        d, frozen = self.d, not any(p.requires_grad for p in self.parameters())
+        reads_features = not self.A[:, d:].any() and not self.A[:, :, d:].any()
+        writes_features = any(getattr(self, name)[:, :d].any() for name in self._writers())
+        same_in_all_layers = torch.equal(self.A, self.A[:1].expand_as(self.A))
+        return bool(frozen and reads_features and not writes_features and same_in_all_layers)
+
+    def _writers(self) -> list[str]:
+        return ["V", "V2"] if self.block == "dual" else ["V"]
+
+    def _weights(self, name: str, index: int, like: Tensor) -> Tensor:
+        return getattr(self, name)[0 if self.tied else index].to(like)
+
+    def layers(self, prompt: Float[Tensor, "*batch rows cols"]) -> Iterator[Tensor]:
+        """Z_0, Z_1, ..., Z_L one after the other: `trace` without keeping all of them in memory.
+
+        Each item: (..., d+3, n+1). Raises ValueError, at the first item, for a prompt of the wrong shape.
+        """
+        check_prompt(prompt, n_rows(self.d))
+        yield (Z := prompt)
+        if not self.scores_are_fixed():
+            for index in range(self.n_layers):
+                yield (Z := self.layer(Z, index))
+            return
+        E = softmax_attention(prompt, self._weights("A", 0, prompt))
+        rows = {name: self._written_rows(name) for name in self._writers()}
+        for index in range(self.n_layers):
+            yield (Z := self._layer_given_attention(Z, index, E, rows))
+
+    def _written_rows(self, name: str) -> slice:
+        """The rows that V (or V2) writes in any layer: the smallest slice that holds them all."""
+        rows = self._parameters[name].any(dim=2).any(dim=0).nonzero()[:, 0].tolist()
+        return slice(rows[0], rows[-1] + 1) if rows else slice(0, 0)
+
+    def _layer_given_attention(self, Z: Tensor, index: int, E: Tensor, rows: dict[str, slice]) -> Tensor:
+        """`layer` with known attention, multiplying only the rows of V (and V2) that are not zero."""
+        H = Z.clone()
+        for name, written in rows.items():
+            update = self._weights(name, index, Z)[written] @ Z @ E
+            H[..., written, :] += shift_left(update) if name == "V2" else update
+        return H if self.block == "dual" else time_shift(H, self.gamma)
+
+
+class LinearTransformer(nn.Module):
+    """The predecessor: linear attention, batch linear TD (Wang et al., arXiv 2405.13861).
+
+    Reads `build_linear_prompt` prompts, (..., 2d+1, n+1). Each layer: Z' = Z + (1/n) P Z M (Z^T Q Z).
+    Parameters P, Q: (2d+1, 2d+1), one pair for all layers. The answer stands at -Z_L[2d, n]: the last row holds
+    TD errors, and the query column, without reward or successor, holds minus its value.
+    """
+
+    def __init__(self, d: int, n_layers: int, gamma: float, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.d, self.n_layers = check_count("d", d), check_count("n_layers", n_layers)
+        self.gamma = check_gamma(gamma)
+        generator = generator if generator is not None else torch.Generator().manual_seed(0)
+        shape = (2 * d + 1, 2 * d + 1)
+        self.P = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
+        self.Q = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
+
+    @classmethod
+    def constructed(cls, d: int, n_layers: int, gamma: float, alpha: float = 1.0) -> LinearTransformer:
+        """Batch linear TD with step alpha / n: P = alpha in its last diagonal entry, Q = [[-I, I, 0], 0, 0]. Frozen."""
+        model = cls(d, n_layers, gamma)
+        with torch.no_grad():
+            model.P.zero_()
+            model.Q.zero_()
+            model.P[2 * d, 2 * d] = alpha
+            model.Q[:d, :d] = -torch.eye(d)
+            model.Q[:d, d : 2 * d] = torch.eye(d)
+        return model.requires_grad_(False)
+
+    def trace(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "depth *batch rows cols"]:
+        """Z_0, ..., Z_L stacked along a new first axis: (L+1, ..., 2d+1, n+1)."""
+        check_prompt(prompt, 2 * self.d + 1)
+        P, Q, n = self.P.to(prompt), self.Q.to(prompt), prompt.shape[-1] - 1
+        layers = [prompt]
+        for _ in range(self.n_layers):
+            layers.append(layers[-1] + linear_attention(layers[-1], P, Q) / n)
+        return torch.stack(layers)
+
+    def forward(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch"]:
+        """The value of the query state: -Z_L[2d, n]."""
+        return -self.trace(prompt)[-1, ..., 2 * self.d, -1]
