@@ -1,0 +1,300 @@
+"""Pictures for lessons, README and command line: arrays in, one matplotlib Figure out. One style, one palette.
+
+Every function takes `ax` to draw into one panel of `new_figure(rows, columns)`; without it, it makes its own figure.
+A title states what the picture shows ("the takeaway"); colours are always joined by a second cue (line style, marker,
+hatching or a printed number). Nothing here touches pyplot, so no figure stays open and nothing is global.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyArrowPatch
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from IPython.display import Image
+
+# Okabe and Ito's palette: distinguishable with every common form of colour blindness.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
+STYLE: Any = {
+    "figure.figsize": (7.0, 4.0),
+    "figure.dpi": 100,
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 11,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=PALETTE),
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "lines.linewidth": 2.0,
+    "lines.markersize": 5.5,
+    "hatch.linewidth": 0.6,
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """What a draw function behind a widget returns.
+
+    figure: the picture; alt: a sentence for those who cannot see it; numbers: its key numbers, rounded, as text.
+    """
+
+    figure: Figure
+    alt: str
+    numbers: str
+
+
+def use_style() -> None:
+    """Set the course's style for figures that a cell draws itself. The functions here set it for themselves."""
+    matplotlib.rcParams.update(STYLE)
+
+
+def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None) -> tuple[Figure, np.ndarray]:
+    """An empty figure with rows x columns panels; size in inches. Returns the figure and a (rows*columns,) array."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size or (min(7.0 * columns, 10.5), 3.9 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, axes.ravel()
+
+
+def _panel(ax: Axes | None) -> Axes:
+    return ax if ax is not None else new_figure()[1][0]
+
+
+def _finish(ax: Axes, title: str, xlabel: str, ylabel: str) -> Figure:
+    ax.set_title(title, wrap=True)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    return ax.figure  # type: ignore[return-value]
+
+
+def curves(
+    x: ArrayLike,
+    ys: Mapping[str, ArrayLike],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    references: Mapping[str, float] | None = None,
+    bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    points: bool = False,
+    ax: Axes | None = None,
+) -> Figure:
+    """Lines over a common x. ys: label -> (len(x),); references: label -> level of a thin horizontal line.
+
+    bands: label of a line -> (lower, upper) edge of a shaded band; points: markers without lines.
+    """
+    with matplotlib.rc_context(STYLE):
+        ax = _panel(ax)
+        x = np.asarray(x)
+        every = max(1, len(x) // 12)
+        for i, (label, y) in enumerate(ys.items()):
+            look: Any = {"color": PALETTE[i % 7], "marker": MARKERS[i % 7], "linestyle": "none" if points else LINES[i % 7]}
+            ax.plot(x, np.asarray(y), label=label, markevery=1 if points else every, **look)
+            if bands and label in bands:
+                low, high = bands[label]
+                ax.fill_between(x, np.asarray(low), np.asarray(high), color=look["color"], alpha=0.2, linewidth=0)
+        for i, (label, level) in enumerate((references or {}).items(), start=len(ys)):
+            ax.axhline(level, color=PALETTE[i % 7], linestyle=LINES[(i + 2) % 7], linewidth=1.4, label=label)
+        ax.set_xscale(xscale)
+        ax.set_yscale(yscale)
+        if len(ys) + len(references or {}) > 1:
+            ax.legend()
+        return _finish(ax, title, xlabel, ylabel)
+
+
+def heat_map(
+    matrix: ArrayLike,
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    row_names: Sequence[str] | None = None,
+    column_names: Sequence[str] | None = None,
+    digits: int = 2,
+    limit: float | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """A matrix as coloured cells, with its numbers written in while they are readable (up to 14 columns).
+
+    Negative numbers give a diverging scale, symmetric about white at 0; `limit` fixes its end, to compare panels.
+    """
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        ax = _panel(ax)
+        values = np.asarray(matrix, dtype=np.float64)
+        top = limit if limit is not None else float(np.abs(values).max()) or 1.0
+        signed = bool((values < 0).any())
+        image = ax.imshow(
+            values, cmap="PuOr_r" if signed else "Blues", vmin=-top if signed else 0.0, vmax=top, aspect="auto"
+        )
+        ax.grid(visible=False)
+        ax.figure.colorbar(image, ax=ax, shrink=0.85, pad=0.02)
+        if values.shape[1] <= 14 and values.shape[0] <= 20:
+            _write_numbers(ax, values, top, digits)
+        _name_ticks(ax, values.shape, row_names, column_names)
+        return _finish(ax, title, xlabel, ylabel)
+
+
+def _write_numbers(ax: Axes, values: np.ndarray, top: float, digits: int) -> None:
+    size = 9.5 if max(values.shape) <= 9 else 7.5
+    for (i, j), value in np.ndenumerate(values):
+        text = f"{value:.{digits}f}".replace("-0." + "0" * digits, "0." + "0" * digits)
+        ax.text(
+            j, i, text, ha="center", va="center", fontsize=size, color="white" if abs(value) > 0.6 * top else "black"
+        )
+
+
+def _name_ticks(ax: Axes, shape: tuple[int, ...], rows: Sequence[str] | None, columns: Sequence[str] | None) -> None:
+    for axis, count, names in ((ax.yaxis, shape[0], rows), (ax.xaxis, shape[1], columns)):
+        if names is not None:
+            axis.set_ticks(range(count), labels=list(names))
+        elif count <= 20:
+            axis.set_ticks(range(count))
+
+
+def bars(
+    names: Sequence[str],
+    series: Mapping[str, ArrayLike],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    yscale: str = "linear",
+    references: Mapping[str, float] | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Grouped bars: series label -> (len(names),). Hatching tells the series apart without colour."""
+    with matplotlib.rc_context(STYLE):
+        ax = _panel(ax)
+        width = 0.8 / len(series)
+        middle = np.arange(len(names))
+        for i, (label, heights) in enumerate(series.items()):
+            at = middle + (i - (len(series) - 1) / 2) * width
+            ax.bar(
+                at,
+                np.asarray(heights),
+                width,
+                label=label,
+                color=PALETTE[i % 7],
+                hatch=HATCHES[i % 7],
+                edgecolor="white",
+            )
+        for i, (label, level) in enumerate((references or {}).items(), start=len(series)):
+            ax.axhline(level, color=PALETTE[i % 7], linestyle=LINES[(i + 1) % 7], linewidth=1.4, label=label)
+        ax.set_xticks(middle, names)
+        ax.set_yscale(yscale)
+        ax.grid(visible=False, axis="x")
+        if len(series) + len(references or {}) > 1:
+            ax.legend()
+        return _finish(ax, title, xlabel, ylabel)
+
+
+def chain_diagram(
+    transition: ArrayLike,
+    *,
+    title: str,
+    names: Sequence[str] | None = None,
+    notes: Sequence[str] | None = None,
+    shade: ArrayLike | None = None,
+    least: float = 0.02,
+    ax: Axes | None = None,
+) -> Figure:
+    """The states of a chain on a circle, an arrow for each transition of at least `least`, its probability beside it.
+
+    names: in the circles; notes: a line below each name (a reward, a value); shade: (S,), darker = larger.
+    """
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        P = np.asarray(transition, dtype=np.float64)
+        n = len(P)
+        ax = ax if ax is not None else new_figure(size=(6.0, 5.2))[1][0]
+        angle = np.pi / 2 - 2 * np.pi * np.arange(n) / n
+        centre = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        radius = min(0.24, 0.55 * np.sin(np.pi / max(n, 2)))
+        for i, j in np.argwhere(least <= P):
+            _arrow(ax, centre[i], centre[j], P[i, j], radius)
+        levels = np.zeros(n) if shade is None else _unit_range(np.asarray(shade, dtype=np.float64))
+        for i in range(n):
+            color = matplotlib.colormaps["Blues"](0.12 + 0.5 * levels[i])
+            ax.add_patch(Circle(tuple(centre[i]), radius, facecolor=color, edgecolor="black", zorder=3))
+            text = (names[i] if names else str(i)) + (f"\n{notes[i]}" if notes else "")
+            ax.text(centre[i, 0], centre[i, 1], text, ha="center", va="center", fontsize=11 if n <= 6 else 9, zorder=4)
+        ax.set_xlim(-1.65, 1.65)
+        ax.set_ylim(-1.6, 1.75)
+        ax.set_aspect("equal")
+        ax.axis("off")
+        ax.set_title(title, wrap=True)
+        return ax.figure  # type: ignore[return-value]
+
+
+def _unit_range(values: np.ndarray) -> np.ndarray:
+    spread = float(np.ptp(values))
+    return (values - values.min()) / spread if spread > 0 else np.zeros_like(values)
+
+
+def _arrow(ax: Axes, start: np.ndarray, end: np.ndarray, probability: float, radius: float) -> None:
+    """A bent arrow, so that both directions show; a loop outside the circle for staying put."""
+    width = 0.8 + 2.2 * probability
+    if np.allclose(start, end):
+        out = start / np.linalg.norm(start)
+        side = np.array([-out[1], out[0]])
+        a, b = start + radius * (0.75 * out + 0.6 * side), start + radius * (0.75 * out - 0.6 * side)
+        label, bend = start + out * (radius + 0.36), -1.6
+    else:
+        along = (end - start) / np.linalg.norm(end - start)
+        side = np.array([along[1], -along[0]])
+        a, b = start + radius * along, end - radius * along
+        label, bend = (a + b) / 2 - side * (0.07 + 0.11 * np.linalg.norm(b - a)), -0.22
+    style = f"arc3,rad={bend}"
+    arrow = FancyArrowPatch(
+        tuple(a), tuple(b), connectionstyle=style, arrowstyle="-|>", mutation_scale=13, linewidth=width
+    )
+    arrow.set(color="#444444", zorder=2)
+    ax.add_patch(arrow)
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+    ax.text(label[0], label[1], f"{probability:.2f}", ha="center", va="center", fontsize=9, bbox=box, zorder=5)
+
+
+def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
+    """The figure as PNG, the same bytes for the same figure (no time, no version inside)."""
+    buffer = BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def picture(figure: Figure, alt: str, dpi: int = 100) -> Image:
+    """The figure as a notebook's output, with alternative text for those who cannot see it.
+
+    Raises ValueError for an alternative text of fewer than 20 characters: say what the picture shows.
+    """
+    from IPython.display import Image
+
+    if len(alt.strip()) < 20:
+        raise ValueError(f"alt is {alt!r}; say in a sentence what the picture shows, for those who cannot see it")
+    return Image(png_bytes(figure, dpi), format="png", alt=alt)
+
+
+def colors(count: int) -> list[str]:
+    """The first `count` colours of the palette, for figures that a cell draws itself."""
+    return list(islice(cycle(PALETTE), count))
