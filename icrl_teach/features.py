@@ -48,11 +48,8 @@ def aggregation(n_states: int, n_groups: int, tau: float = 1.0) -> Float[np.ndar
     return one_hot(n_groups, tau)[np.arange(n_states) * n_groups // n_states]
 
 
-def position_features(trajectory: Trajectory, state_features: ArrayLike) -> Float[np.ndarray, "n_plus_1 d"]:
-    """The features of every position of a trajectory: row j is x(S_j).
-
-    Raises ValueError if the trajectory holds a state that has no row in `state_features`.
-    """
+def feature_table(trajectory: Trajectory, state_features: ArrayLike) -> Float[np.ndarray, "n_states d"]:
+    """The checked table of features. Raises ValueError if the trajectory holds a state without a row."""
     table = finite_array("state_features", state_features, 2)
     largest = int(trajectory.states.max())
     if largest >= len(table):
@@ -60,4 +57,12 @@ def position_features(trajectory: Trajectory, state_features: ArrayLike) -> Floa
             f"state_features has {len(table)} rows but the trajectory visits state {largest}: "
             f"give at least {largest + 1} rows"
         )
-    return table[trajectory.states]
+    return table
+
+
+def position_features(trajectory: Trajectory, state_features: ArrayLike) -> Float[np.ndarray, "n_plus_1 d"]:
+    """The features of every position of a trajectory: row j is x(S_j).
+
+    Raises ValueError if the trajectory holds a state that has no row in `state_features`.
+    """
+    return feature_table(trajectory, state_features)[trajectory.states]

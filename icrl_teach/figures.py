@@ -110,7 +110,11 @@ def curves(
         x = np.asarray(x)
         every = max(1, len(x) // 12)
         for i, (label, y) in enumerate(ys.items()):
-            look: Any = {"color": PALETTE[i % 7], "marker": MARKERS[i % 7], "linestyle": "none" if points else LINES[i % 7]}
+            look: Any = {
+                "color": PALETTE[i % 7],
+                "marker": MARKERS[i % 7],
+                "linestyle": "none" if points else LINES[i % 7],
+            }
             ax.plot(x, np.asarray(y), label=label, markevery=1 if points else every, **look)
             if bands and label in bands:
                 low, high = bands[label]

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from icrl_teach._validate import check_count, check_gamma, finite_array
-from icrl_teach.features import position_features
+from icrl_teach.features import feature_table
 from icrl_teach.mrp import Trajectory
 from icrl_teach.td import _context, _initial, td_errors
 
@@ -123,8 +123,7 @@ def empirical_operators(
     state_features: (S, d), a row for each state. Cost is linear in n.
     Raises ValueError if a state of the trajectory has no row.
     """
-    table = finite_array("state_features", state_features, 2)
-    position_features(trajectory, table)  # refuses a state without a row
+    table = feature_table(trajectory, state_features)
     n_states, source = len(table), trajectory.states[:-1]
     visits = trajectory.visits(n_states)
     rewards = np.bincount(source, weights=trajectory.rewards, minlength=n_states)

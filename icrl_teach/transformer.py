@@ -185,7 +185,7 @@ class SoftmaxTransformer(nn.Module):
 
     def _written_rows(self, name: str) -> slice:
         """The rows that V (or V2) writes in any layer: the smallest slice that holds them all."""
-        rows = self._parameters[name].any(dim=2).any(dim=0).nonzero()[:, 0].tolist()
+        rows = getattr(self, name).any(dim=2).any(dim=0).nonzero()[:, 0].tolist()
         return slice(rows[0], rows[-1] + 1) if rows else slice(0, 0)
 
     def _layer_given_attention(self, Z: Tensor, index: int, E: Tensor, rows: dict[str, slice]) -> Tensor:

@@ -1,0 +1,218 @@
+"""The value of every state in a user's own log, and how far it can be trusted: `icrl-teach evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from icrl_teach._progress import Tick, no_tick
+from icrl_teach._validate import check_gamma
+from icrl_teach.comparison import read_layers
+from icrl_teach.mrp import Trajectory
+from icrl_teach.softmax_td import empirical_operators, operator_td
+from icrl_teach.theory import contraction_margin, iteration_matrix, spectral_radius, sup_norm
+
+TRANSFORMER_LIMIT = 2_000  # transitions; a longer log takes the operator form
+STATE_LIMIT = 4_000  # distinct states in a log: the operators are dense (S, S) matrices
+EIGENVALUE_LIMIT = 1_000  # states up to which all eigenvalues take about a second
+FEW_VISITS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class LogEvaluation:
+    """The value of every state of a log after L layers, and how far it can be trusted.
+
+    labels, visits (times left), values: one entry for each state; n_steps: n; method: 'transformer' or 'operator';
+    margin: C of the empirical matching matrix, positive where the contraction condition holds; spectral_radius of one
+    layer, on the values that layers can reach, None above EIGENVALUE_LIMIT states; sup_norm: an upper bound of it;
+    remaining: about how far values still are from their limit, the next layer's largest change divided by 1 - gamma.
+    """
+
+    labels: tuple[str, ...]
+    visits: Int[np.ndarray, " n_states"]
+    values: Float[np.ndarray, " n_states"]
+    n_steps: int
+    method: str
+    margin: float
+    spectral_radius: float | None
+    sup_norm: float
+    remaining: float
+
+
+def check_state_count(n_states: int, source: str = "the log") -> None:
+    """Raise ValueError above STATE_LIMIT states."""
+    if n_states > STATE_LIMIT:
+        raise ValueError(
+            f"{source} has {n_states:,} distinct states and the limit is {STATE_LIMIT:,}; aggregate states first: "
+            "round measurements, or write a group's name instead of its members"
+        )
+
+
+def _seen_only(trajectory: Trajectory, features: np.ndarray) -> tuple[Trajectory, np.ndarray]:
+    """Without the states that labels announce and the trajectory never enters."""
+    names = trajectory.labels or tuple(str(s) for s in range(trajectory.n_states))
+    if len(features) < trajectory.n_states:
+        raise ValueError(f"features has {len(features)} rows; the trajectory has {trajectory.n_states} states")
+    seen, states = np.unique(trajectory.states, return_inverse=True)
+    return Trajectory(states, trajectory.rewards, [names[s] for s in seen]), np.asarray(features, dtype=float)[seen]
+
+
+def evaluate_trajectory(
+    trajectory: Trajectory,
+    features: Float[np.ndarray, "n_states d"],
+    gamma: float = 0.9,
+    n_layers: int = 64,
+    beta: float = 1.0,
+    tick: Tick = no_tick,
+) -> LogEvaluation:
+    """The value of every state that the trajectory enters, after n_layers.
+
+    features: a row for each state. Up to TRANSFORMER_LIMIT transitions (and features) the network itself reads the
+    log; longer ones take the operator form, equal by Theorem 1 and linear in n. `tick(stage)` is called n_layers + 2
+    times. Raises ValueError for too many states, gamma outside [0, 1), or values that overflow.
+    """
+    gamma = check_gamma(gamma)
+    check_state_count(len(np.unique(trajectory.states)))
+    trajectory, features = _seen_only(trajectory, features)
+    tick("operators")
+    with np.errstate(all="ignore"):  # overflow is reported below, as an error
+        M, Q, rho = empirical_operators(trajectory, features, beta)
+        short = trajectory.n_steps <= TRANSFORMER_LIMIT and features.shape[1] <= TRANSFORMER_LIMIT + 1
+        if short:
+            values = _values_by_transformer(trajectory, features, gamma, n_layers, beta, tick)
+        else:
+            values = _values_by_operators(M, Q, rho, gamma, n_layers, tick)
+        change = np.abs(operator_td(M, Q, rho, gamma, 1, v0=values)[-1] - values).max() if _finite(values) else np.inf
+    if not _finite(M, values, change):
+        raise ValueError(
+            f"the values overflow within {n_layers} layers; use fewer --layers, a --beta nearer 0 or smaller features"
+        )
+    tick("spectral radius")
+    step = iteration_matrix(M, Q, gamma)
+    radius = _reachable_radius(M, step) if len(M) <= EIGENVALUE_LIMIT else None
+    margin, bound, remaining = contraction_margin(M, gamma), sup_norm(step), float(change / (1.0 - gamma))
+    method = "transformer" if short else "operator"
+    labels, visits = trajectory.labels or (), trajectory.visits()
+    return LogEvaluation(labels, visits, values, trajectory.n_steps, method, margin, radius, bound, remaining)
+
+
+def _reachable_radius(M: np.ndarray, step: np.ndarray) -> float:
+    """Spectral radius of one layer among the values that layers can reach, from 0: the range of M.
+
+    Equal features, or a state never left, leave M singular. What M cannot produce stays 0, though `step` has the
+    eigenvalue 1 there.
+    """
+    U, sigma, _ = np.linalg.svd(M)
+    basis = U[:, sigma > sigma[0] * len(M) * np.finfo(float).eps]
+    return spectral_radius(basis.T @ step @ basis)
+
+
+def _finite(*arrays: Any) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def _values_by_transformer(
+    trajectory: Trajectory, features: np.ndarray, gamma: float, n_layers: int, beta: float, tick: Tick
+) -> np.ndarray:
+    layers = read_layers(features[trajectory.states], trajectory.rewards, gamma, n_layers, beta)
+    value = next(layers)[1]
+    for _ in range(n_layers):
+        tick("layers")
+        value = next(layers)[1]
+    position = np.unique(trajectory.states, return_index=True)[1]  # equal states hold equal values: any will do
+    return value[position]
+
+
+def _values_by_operators(
+    M: np.ndarray, Q: np.ndarray, rho: np.ndarray, gamma: float, n_layers: int, tick: Tick
+) -> np.ndarray:
+    v = np.zeros(len(rho))
+    for _ in range(n_layers):
+        tick("layers")
+        v = operator_td(M, Q, rho, gamma, 1, v0=v)[-1] if _finite(v) else v
+    return v
+
+
+def _names(labels: Sequence[str]) -> str:
+    return ", ".join(repr(label) for label in labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+
+
+def evaluation_warnings(result: LogEvaluation, only: int | None = None) -> list[str]:
+    """What a reader of the values should know; `only` restricts the remarks on visits to one state's index."""
+    chosen = range(len(result.labels)) if only is None else [only]
+    never = [result.labels[s] for s in chosen if result.visits[s] == 0]
+    rare = [result.labels[s] for s in chosen if 0 < result.visits[s] < FEW_VISITS]
+    found = []
+    if never:
+        found.append(
+            f"{_names(never)} was seen at the very end only and never left: the log says nothing about what follows it"
+        )
+    if rare:
+        found.append(f"left fewer than {FEW_VISITS} times, so the value is rough: {_names(rare)}")
+    rate = result.spectral_radius if result.spectral_radius is not None else result.sup_norm
+    if result.spectral_radius is not None and rate >= 1.0 + 1e-9:
+        found.append(f"the layers diverge (spectral radius {rate:.4g}): the values mean nothing; raise --tau or --beta")
+    elif result.remaining > max(0.01 * float(np.abs(result.values).max()), 1e-9):
+        found.append(f"the values are still about {result.remaining:.2g} from their limit: use more --layers")
+    return found
+
+
+def shown_label(label: str) -> str:
+    """A state's name in a table; in quotes where its edges or its characters would not be seen."""
+    return label if label.isprintable() and label and label == label.strip() else repr(label)
+
+
+def evaluation_text(result: LogEvaluation, heading: str, only: int | None = None) -> str:
+    """The evaluation as text: a summary and one line a state, or only the line of state number `only`."""
+    chosen = range(len(result.labels)) if only is None else [only]
+    labels = [shown_label(result.labels[s]) for s in chosen]
+    width = max(len("state"), *map(len, labels))
+    rows = zip(labels, chosen, strict=True)
+    table = [f"{'state':<{width}}   visits   value"]
+    table += [f"{label:<{width}}   {result.visits[s]:>6}   {result.values[s]:.6g}" for label, s in rows]
+    if only is not None:
+        return "\n".join(table)
+    radius = result.spectral_radius
+    rate = (
+        f"{radius:.4g} ({'below 1: layers converge' if radius < 1 else 'not below 1'})"
+        if radius is not None
+        else (f"at most {result.sup_norm:.4g} (not computed for more than {EIGENVALUE_LIMIT:,} states)")
+    )
+    form = {
+        "transformer": "the softmax Transformer itself",
+        "operator": "its operator form, equal by Theorem 1 (the log is too long for attention between all positions)",
+    }[result.method]
+    condition = "holds" if result.margin > 0 else "does not hold"
+    summary = [
+        heading,
+        f"method            {form}",
+        f"margin            {result.margin:.4g} (contraction condition {condition})",
+        f"spectral radius   {rate}",
+        f"still to go       about {result.remaining:.2g} to the limit of ever more layers",
+        "",
+    ]
+    return "\n".join(summary + table)
+
+
+def evaluation_json(result: LogEvaluation, settings: dict[str, Any], notes: list[str], only: int | None = None) -> str:
+    """The evaluation as JSON, with its settings and warnings."""
+    chosen = range(len(result.labels)) if only is None else [only]
+    states = [
+        {"state": result.labels[s], "visits": int(result.visits[s]), "value": float(result.values[s])} for s in chosen
+    ]
+    summary = {
+        "transitions": result.n_steps,
+        "distinct_states": len(result.labels),
+        "method": result.method,
+        "margin": result.margin,
+        "contraction_condition_holds": result.margin > 0,
+        "spectral_radius": result.spectral_radius,
+        "sup_norm": result.sup_norm,
+        "remaining": result.remaining,
+    }
+    return json.dumps({**settings, **summary, "states": states, "warnings": notes}, indent=1, allow_nan=False)
