@@ -1,0 +1,1 @@
+"""Checks for the exercises, one module a sheet: independent oracles, and a hint for each usual mistake."""

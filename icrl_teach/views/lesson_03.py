@@ -1,0 +1,138 @@
+"""Lesson 03: a walk of 60 places, its value approximated with d features, and where the error comes from."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+
+from icrl_teach import figures
+from icrl_teach.features import aggregation
+from icrl_teach.figures import View
+from icrl_teach.mrp import MarkovRewardProcess, Trajectory
+
+N_STATES, GAMMA = 60, 0.9
+
+
+@lru_cache(maxsize=1)
+def round_walk() -> MarkovRewardProcess:
+    """60 places on a ring: one on with probability 0.7, one back with 0.3; places 40 to 49 are mud.
+
+    In the mud the walker stays put with probability 0.8 and pays 1 a step; places 10 to 19 give reward 1.
+    """
+    s = np.arange(N_STATES)
+    stay = np.where((s >= 40) & (s < 50), 0.8, 0.0)
+    P = np.diag(stay)
+    P[s, (s + 1) % N_STATES] += 0.7 * (1 - stay)
+    P[s, (s - 1) % N_STATES] += 0.3 * (1 - stay)
+    return MarkovRewardProcess(P, 1.0 * ((s >= 10) & (s < 20)) - 1.0 * ((s >= 40) & (s < 50)), GAMMA)
+
+
+@lru_cache(maxsize=256)
+def walk_features(kind: str, d: int) -> np.ndarray:
+    """Features of the 60 places, (60, d): "groups" of neighbours, "waves" (1, cosines and sines) or "random" numbers.
+
+    Raises ValueError for another kind.
+    """
+    if kind == "groups":
+        return aggregation(N_STATES, d)
+    if kind == "random":
+        return np.random.default_rng(0).standard_normal((N_STATES, N_STATES))[:, :d]
+    if kind != "waves":
+        raise ValueError(f"kind is {kind!r}; choose groups, waves or random")
+    angle = 2 * np.pi * np.arange(N_STATES)[:, None] / N_STATES
+    frequency = np.arange(1, N_STATES)
+    pairs = np.stack([np.cos(angle * frequency), np.sin(angle * frequency)], axis=2).reshape(N_STATES, -1)
+    return np.hstack([np.ones((N_STATES, 1)), np.sqrt(2) * pairs])[:, :d]
+
+
+@lru_cache(maxsize=1)
+def _walked() -> tuple[Trajectory, np.ndarray, np.ndarray]:
+    """A long context, the exact value and the stationary distribution."""
+    walk = round_walk()
+    return walk.sample(30_000, np.random.default_rng(0)), walk.value(), walk.stationary_distribution()
+
+
+@lru_cache(maxsize=1024)
+def best_fit(kind: str, d: int) -> np.ndarray:
+    """(60,) the approximation with the least squared error, weighted by mu."""
+    _, v, mu = _walked()
+    X, root = walk_features(kind, d), np.sqrt(mu)
+    return X @ np.linalg.lstsq(root[:, None] * X, root * v, rcond=None)[0]
+
+
+@lru_cache(maxsize=8)
+def _counts(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each transition occurs in the first n steps, (S, S), and the sum of rewards collected in each state."""
+    context = _walked()[0]
+    counts = np.zeros((N_STATES, N_STATES))
+    np.add.at(counts, (context.states[:n], context.states[1 : n + 1]), 1.0)
+    return counts, np.bincount(context.states[:n], weights=context.rewards[:n], minlength=N_STATES)
+
+
+@lru_cache(maxsize=1024)
+def learned(kind: str, d: int, n: int) -> np.ndarray:
+    """(60,) LSTD from the first n steps, by transition counts; a ridge of 1e-6 for features that were never met."""
+    X, (counts, rewards) = walk_features(kind, d), _counts(n)
+    A = X.T @ (np.diag(counts.sum(axis=1)) - GAMMA * counts) @ X + 1e-6 * np.eye(d)
+    return X @ np.linalg.solve(A, X.T @ rewards)
+
+
+@lru_cache(maxsize=16)
+def error_split(kind: str, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For a range of d: d, the squared error no weights can avoid, and the part that learning from n steps adds.
+
+    Both are weighted by mu. They add up to the squared error of LSTD, because the best fit is a projection.
+    """
+    _, _, mu = _walked()
+    dimensions = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 36, 42, 48, 54, 60])
+    parts = [_split(kind, int(d), n, mu) for d in dimensions]
+    fixed, added = np.array(parts).T
+    return dimensions, fixed, added
+
+
+def _split(kind: str, d: int, n: int, mu: np.ndarray) -> tuple[float, float]:
+    fit, v = best_fit(kind, d), _walked()[1]
+    return float(mu @ (fit - v) ** 2), float(mu @ (learned(kind, d, n) - fit) ** 2)
+
+
+def features_view(d: int = 12, kind: str = "groups", n: int = 3000) -> View:
+    """Exact value, best fit and LSTD with d features; beside it the two parts of the squared error against d."""
+    _, v, mu = _walked()
+    fixed, added = _split(kind, d, n, mu)
+    figure, (left, right) = figures.new_figure(1, 2, size=(10.5, 3.9))
+    lines = {"exact value": v, "best fit": best_fit(kind, d), f"LSTD, {n} steps": learned(kind, d, n)}
+    title = f"{kind}, d = {d}: error {fixed:.2f} + {added:.2f} = {fixed + added:.2f}"
+    figures.curves(np.arange(N_STATES), lines, title=title, xlabel="place", ylabel="value", ax=left)
+    left.legend(loc="upper right", frameon=False)
+    dimensions, fixed_curve, added_curve = error_split(kind, n)
+    parts = {"best fit leaves": fixed_curve, "learning adds": added_curve}
+    figures.curves(
+        dimensions,
+        parts,
+        title="Two parts of the squared error",
+        xlabel="features d",
+        ylabel="squared error, weighted by mu",
+        yscale="log",
+        ax=right,
+    )
+    right.legend(loc="lower left", frameon=False)
+    right.set_ylim(1e-3, 200)
+    right.axvline(d, color="black", linewidth=1.2, linestyle=":")
+    right.yaxis.set_minor_locator(NullLocator())
+    right.yaxis.set_major_formatter("{x:g}")
+    left.set_ylim(-13, 13)
+    figure.set_layout_engine("none")  # measuring the layout would take longer than all of the drawing
+    left.set_position((0.07, 0.15, 0.41, 0.75))
+    right.set_position((0.57, 0.15, 0.41, 0.75))
+    numbers = (
+        f"d = {d} ({kind}), n = {n}: best fit leaves {fixed:.3f}, learning adds {added:.3f}, "
+        f"together {fixed + added:.3f}\nvariance of the exact value: {mu @ (v - mu @ v) ** 2:.3f}"
+    )
+    alt = (
+        f"Left: over 60 places, the exact value, its best fit with d = {d} ({kind}) and LSTD from {n} steps. "
+        "Right: against the number of features, the squared error that the best fit leaves and the part that learning "
+        f"adds; a line marks d = {d}."
+    )
+    return View(figure, alt, numbers)

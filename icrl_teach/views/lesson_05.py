@@ -1,0 +1,63 @@
+"""Lesson 05's picture: the diagonal margin beside the error at each layer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+
+from icrl_teach.features import one_hot
+from icrl_teach.figures import View, bars, curves, new_figure
+from icrl_teach.mrp import MarkovRewardProcess, Trajectory
+from icrl_teach.softmax_td import empirical_operators, fixed_point, operator_td
+from icrl_teach.theory import contraction_margin, iteration_matrix, spectral_radius
+
+TRANSITION = ((0.0, 0.8, 0.2, 0.0), (0.0, 0.0, 0.6, 0.4), (0.1, 0.0, 0.0, 0.9), (1.0, 0.0, 0.0, 0.0))
+REWARD = (1.0, 0.0, 0.0, -1.0)
+N_LAYERS = 30
+
+
+@lru_cache(maxsize=1)
+def _context() -> Trajectory:
+    return MarkovRewardProcess(TRANSITION, REWARD, 0.0).sample(400, np.random.default_rng(5))
+
+
+def margin_view(gamma: float, tau: float) -> View:
+    """Left: the diagonal of M against (1 + gamma) / 2. Right: the error to the fixed point, with its predictions.
+
+    gamma in [0, 1); tau > 0 is the sharpness of the one-hot features. The context is that of lesson 05, 400 steps.
+    """
+    M, Q, rho = empirical_operators(_context(), one_hot(4, tau))
+    limit, C = fixed_point(M, Q, rho, gamma), contraction_margin(M, gamma)
+    rate, bound = spectral_radius(iteration_matrix(M, Q, gamma)), 1.0 - 2.0 * C
+    error = np.abs(operator_td(M, Q, rho, gamma, N_LAYERS) - limit).max(axis=1)
+    layers = np.arange(N_LAYERS + 1)
+    lines = {"measured": error, "spectral radius": error[0] * rate**layers}
+    if C > 0:
+        lines["bound 1 - 2C"] = error[0] * bound**layers
+    figure, (left, right) = new_figure(1, 2, size=(10.0, 4.2))
+    level = (1.0 + gamma) / 2.0
+    bars(list("ABCD"), {"M(s, s)": np.diag(M)}, title=f"Diagonal: margin C = {C:.3f}", xlabel="state",
+         ylabel="weight a state gives to itself", references={"(1 + gamma) / 2": level}, ax=left)  # fmt: skip
+    left.set_ylim(0.0, 1.3)
+    left.set_yticks(np.arange(0.0, 1.01, 0.2))
+    promise = f"Bound holds: at most {bound:.3f} a layer" if C > 0 else "No margin, no promise from the bound"
+    curves(layers, lines, title=promise, xlabel="layer", ylabel="largest error to the fixed point",
+           yscale="log", ax=right)  # fmt: skip
+    right.set_ylim(1e-8, 10.0)
+    right.set_xticks([0, 10, 20, 30])
+    right.set_yticks(10.0 ** np.arange(-8, 2, 2))
+    right.yaxis.set_minor_locator(NullLocator())
+    figure.set_layout_engine(None)  # fixed edges: half the time of a redraw goes into the layout otherwise
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.9, wspace=0.25)
+    found = f"The bound promises at most {bound:.3f} a layer." if C > 0 else "The bound promises nothing."
+    alt = (
+        f"Left, four bars for the diagonal of M, the lowest {np.diag(M).min():.3f}, against a line at {level:.3f}. "
+        f"Right, the error on a log axis falls over {N_LAYERS} layers; its long-run factor is {rate:.3f}. {found}"
+    )
+    numbers = (
+        f"smallest diagonal {np.diag(M).min():.3f}   line (1 + gamma) / 2 {level:.3f}   margin C {C:+.3f}\n"
+        f"{found} Spectral radius {rate:.3f}; gamma {gamma:.3f} is the best a step can do."
+    )
+    return View(figure, alt, numbers)
