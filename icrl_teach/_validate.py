@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+else:
+    # Doors take anything and check it themselves, with better messages than a type checker's. (The shapes that tests
+    # verify at run time are those of what comes out, and of everything behind the doors.)
+    ArrayLike = Any
 
 ROW_SUM_TOLERANCE = 1e-8  # probabilities typed by hand or read from a file carry rounding
 

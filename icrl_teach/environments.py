@@ -11,9 +11,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
-from icrl_teach._validate import check_count, probability_rows
+from icrl_teach._validate import ArrayLike, check_count, probability_rows
 from icrl_teach.mrp import MarkovRewardProcess, Trajectory
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
-from icrl_teach._validate import check_count, finite_array
+from icrl_teach._validate import ArrayLike, check_count, finite_array
 from icrl_teach.mrp import Trajectory
 
 

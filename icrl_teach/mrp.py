@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 
-from icrl_teach._validate import check_count, check_gamma, finite_array, probability_rows
+from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array, probability_rows
 
 
 def _check_labels(labels: Sequence[str] | None, least: int, exact: bool) -> tuple[str, ...] | None:

@@ -13,10 +13,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from icrl_teach._validate import check_gamma
+from icrl_teach._validate import ArrayLike, check_gamma
 
 
 def reward_row(d: int) -> int:

@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
-from icrl_teach._validate import check_count, check_gamma, finite_array
+from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array
 from icrl_teach.features import feature_table
 from icrl_teach.mrp import Trajectory
 from icrl_teach.td import _context, _initial, td_errors

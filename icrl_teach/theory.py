@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
-from icrl_teach._validate import check_count, check_gamma, finite_array
+from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array
 from icrl_teach.mrp import MarkovRewardProcess
 from icrl_teach.softmax_td import Score, inner_product
 
