@@ -112,6 +112,8 @@ def _join(
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
     """Write to a temporary name beside `path`, then rename: a stop never leaves half a file."""
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: there is no such folder; make it first")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         text = "b" not in mode

@@ -55,7 +55,15 @@ def as_tensor(name: str, value: ArrayLike | Tensor) -> Tensor:
     return tensor
 
 
-def _check_context(features: Tensor, rewards: Tensor) -> None:
+def _context(features: ArrayLike | Tensor, rewards: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
+    """Checked features (..., n+1, d) and rewards (..., n), both in the finer of their two precisions."""
+    x, r = as_tensor("features", features), as_tensor("rewards", rewards)
+    _check_shapes(x, r)
+    dtype = torch.promote_types(x.dtype, r.dtype)
+    return x.to(dtype), r.to(dtype)
+
+
+def _check_shapes(features: Tensor, rewards: Tensor) -> None:
     if features.ndim < 2 or rewards.ndim < 1:
         raise ValueError(
             f"features has shape {tuple(features.shape)} and rewards {tuple(rewards.shape)}; "
@@ -88,8 +96,7 @@ def build_prompt(
     >>> build_prompt([[1.0], [2.0]], [5.0]).tolist()
     [[1.0, 2.0], [5.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
-    x, r = as_tensor("features", features), as_tensor("rewards", rewards)
-    _check_context(x, r)
+    x, r = _context(features, rewards)
     d = x.shape[-1]
     Z = x.new_zeros(*x.shape[:-2], n_rows(d), x.shape[-2])
     Z[..., :d, :] = x.mT
@@ -112,8 +119,7 @@ def build_linear_prompt(
 
     features: (..., n+1, d); rewards: (..., n); gamma in [0, 1). Raises ValueError as `build_prompt` does.
     """
-    x, r = as_tensor("features", features), as_tensor("rewards", rewards)
-    _check_context(x, r)
+    x, r = _context(features, rewards)
     d = x.shape[-1]
     Z = x.new_zeros(*x.shape[:-2], 2 * d + 1, x.shape[-2])
     Z[..., :d, :] = x.mT

@@ -62,6 +62,20 @@ def softmax_weights(
     return _softmax_rows(beta * score(q, k))
 
 
+def _step_sizes(alpha: ArrayLike, n_iterations: int, n_positions: int) -> np.ndarray:
+    steps, shape = np.asarray(alpha, dtype=np.float64), (n_iterations, n_positions)
+    try:
+        steps = np.broadcast_to(steps, shape)
+    except ValueError:
+        raise ValueError(
+            f"alpha has shape {steps.shape}; it must be a number, ({n_positions},) for one step size a position, or "
+            f"({n_iterations}, 1) for one an iteration"
+        ) from None
+    if not np.isfinite(steps).all():
+        raise ValueError("alpha holds NaN or infinity; every step size must be a finite number")
+    return steps
+
+
 def kernel_td(
     weights: ArrayLike,
     rewards: ArrayLike,
@@ -80,7 +94,7 @@ def kernel_td(
     if K.shape != (len(r) + 1, len(r)):
         raise ValueError(f"weights has shape {K.shape}; {len(r)} rewards need shape {(len(r) + 1, len(r))}")
     gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
-    steps = np.broadcast_to(np.asarray(alpha, dtype=np.float64), (n_iterations, len(r) + 1))
+    steps = _step_sizes(alpha, n_iterations, len(r) + 1)
     values = [_initial("v0", v0, len(r) + 1)]
     for step in steps:
         delta = td_errors(values[-1], r, gamma)  # every residual uses the same old values

@@ -1,0 +1,35 @@
+"""Shapes in signatures are verified at run time here, and only here; random cases are reproducible."""
+
+from __future__ import annotations
+
+import sys
+
+import jaxtyping
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+if "icrl_teach" in sys.modules:
+    raise RuntimeError("icrl_teach was imported before tests/conftest.py, so shapes would go unchecked")
+# An int is a float to Python's typing rules (PEP 484); beartype has to be told.
+TYPECHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+jaxtyping.install_import_hook("icrl_teach", TYPECHECKER)
+
+import torch  # noqa: E402  (after the hook, so that nothing can import icrl_teach first)
+
+torch.set_num_threads(1)
+
+settings.register_profile(
+    "course",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("course")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20260507)

@@ -1,0 +1,143 @@
+"""The other road: every algorithm again, in plain loops, from the mathematics document.
+
+Nothing here imports icrl_teach, and nothing is clever: an oracle earns trust by being readable.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+
+@dataclass(frozen=True)
+class Context:
+    """A random context: states, one feature row a state, rewards, discount, initial values at the positions."""
+
+    states: np.ndarray  # (n+1,)
+    table: np.ndarray  # (S, d)
+    rewards: np.ndarray  # (n,)
+    gamma: float
+    v0: np.ndarray  # (n+1,), any numbers: positions of one state need not start equal
+
+    @property
+    def features(self) -> np.ndarray:
+        return self.table[self.states]
+
+    @property
+    def n(self) -> int:
+        return len(self.rewards)
+
+
+gammas = st.floats(0.0, 0.99)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def contexts(draw: st.DrawFn, max_n: int = 12, max_states: int = 5, max_d: int = 4, positive: bool = False) -> Context:
+    n, n_states, d = draw(st.integers(1, max_n)), draw(st.integers(1, max_states)), draw(st.integers(1, max_d))
+    rng = np.random.default_rng(draw(seeds))
+    table = rng.uniform(0.1, 1.0, (n_states, d)) if positive else rng.standard_normal((n_states, d))
+    return Context(
+        rng.integers(n_states, size=n + 1),
+        table,
+        rng.standard_normal(n),
+        draw(gammas),
+        rng.standard_normal(n + 1) * draw(st.sampled_from([0.0, 1.0])),
+    )
+
+
+def assert_close(actual, expected, rel: float = 1e-10) -> None:
+    """The largest difference is at most `rel` times the largest expected entry."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    gap, scale = np.abs(actual - expected).max(), np.abs(expected).max()
+    assert gap <= rel * scale, f"largest difference {gap:.3g}, largest entry {scale:.3g}"
+
+
+def softmax_td_loops(features, rewards, gamma, alphas, betas, v0) -> np.ndarray:
+    """Section 2, eqs. 8-9, one loop a layer, a query j and a source k. (L+1, n+1)."""
+    n = len(rewards)
+    values = [[float(v) for v in v0]]
+    for alpha, beta in zip(alphas, betas, strict=True):
+        old, new = values[-1], []
+        for j in range(n + 1):
+            scores = [beta * sum(a * b for a, b in zip(features[j], features[k], strict=True)) for k in range(n)]
+            top = max(scores)
+            total, update = 0.0, 0.0
+            for k in range(n):
+                weight = math.exp(scores[k] - top)
+                total += weight
+                update += weight * (rewards[k] + gamma * old[k + 1] - old[k])
+            new.append(old[j] + alpha * update / total)
+        values.append(new)
+    return np.array(values)
+
+
+def expected_trace(features, rewards, gamma, values) -> np.ndarray:
+    """What Theorem 1 says stands in every cell of every layer's Z, given v_l at the positions. (L+1, d+3, n+1)."""
+    trace = []
+    for v in values:
+        rows = [list(column) for column in np.transpose(features)]
+        rows.append([*rewards, 0.0])
+        rows.append([*(gamma * v[j + 1] for j in range(len(rewards))), 0.0])
+        rows.append(list(v))
+        trace.append(rows)
+    return np.array(trace)
+
+
+def block_by_the_formula(Z, V, A, gamma, V2=None) -> np.ndarray:
+    """One layer, section 3, every matrix written out: mask M, shift Pi, and U, W for the single head."""
+    D, columns = Z.shape
+    n = columns - 1
+    scores = Z.T @ A @ Z
+    E = np.zeros((columns, columns))
+    for j in range(columns):
+        weights = np.exp(scores[:n, j] - scores[:n, j].max())
+        E[:n, j] = weights / weights.sum()
+    Pi = np.zeros((columns, columns))
+    for j in range(n):
+        Pi[j + 1, j] = 1.0
+    if V2 is not None:
+        return Z + V @ Z @ E + V2 @ Z @ E @ Pi
+    target, value = D - 2, D - 1
+    U, W = np.eye(D), np.zeros((D, D))
+    U[target, target] = 0.0
+    W[target, value] = gamma
+    H = Z + V @ Z @ E
+    return U @ H + W @ H @ Pi
+
+
+def batch_tabular_loops(states, rewards, gamma, n_iterations, alpha, v0) -> np.ndarray:
+    values = [np.array(v0, dtype=float)]
+    for _ in range(n_iterations):
+        old, new = values[-1], values[-1].copy()
+        for s in range(len(old)):
+            errors = [rewards[k] + gamma * old[states[k + 1]] - old[s] for k in range(len(rewards)) if states[k] == s]
+            if errors:
+                new[s] = old[s] + alpha * sum(errors) / len(errors)
+        values.append(new)
+    return np.array(values)
+
+
+def batch_linear_loops(features, rewards, gamma, n_iterations, alpha, w0) -> np.ndarray:
+    n, d = len(rewards), features.shape[1]
+    weights = [[float(w) for w in w0]]
+    for _ in range(n_iterations):
+        w, step = weights[-1], [0.0] * d
+        for k in range(n):
+            own = sum(w[i] * features[k][i] for i in range(d))
+            following = sum(w[i] * features[k + 1][i] for i in range(d))
+            delta = rewards[k] + gamma * following - own
+            for i in range(d):
+                step[i] += alpha / n * delta * features[k][i]
+        weights.append([w[i] + step[i] for i in range(d)])
+    return np.array(weights)
+
+
+def random_chain(rng: np.random.Generator, n_states: int) -> tuple[np.ndarray, np.ndarray]:
+    """A transition matrix without zeros, and rewards."""
+    weights = rng.random((n_states, n_states)) + 0.05
+    return weights / weights.sum(axis=1, keepdims=True), rng.uniform(-1, 1, n_states)

@@ -1,0 +1,326 @@
+"""Input is checked at the door: each message names the argument, the value or line, and what would be right."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from icrl_teach import (
+    LinearTransformer,
+    MarkovRewardProcess,
+    SoftmaxTransformer,
+    Trajectory,
+    aggregation,
+    batch_linear_td,
+    batch_tabular_td,
+    boyan_chain,
+    build_linear_prompt,
+    build_prompt,
+    certainty_equivalence_value,
+    empirical_operators,
+    geometric_bound,
+    kernel_td,
+    linear_td,
+    loop,
+    lstd,
+    matching_matrix,
+    one_hot,
+    operator_td,
+    position_features,
+    random_features,
+    random_mrp,
+    read_features,
+    read_trajectory,
+    required_sharpness,
+    sample_family,
+    sample_tasks,
+    softmax_weights,
+    tabular_td,
+    weighted_softmax_td,
+    write_trajectory,
+)
+
+EYE, ONES, NAN, INF = np.eye(2), np.ones(2), float("nan"), float("inf")
+WALK = Trajectory([0, 1, 0], [1.0, 2.0])
+X, R = np.ones((3, 2)), np.ones(2)
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+GAMMA_DOORS = {
+    "MarkovRewardProcess": lambda g: MarkovRewardProcess(EYE, ONES, g),
+    "boyan_chain": lambda g: boyan_chain(4, g, rng()),
+    "loop": lambda g: loop(4, g, rng()),
+    "random_mrp": lambda g: random_mrp(4, g, rng()),
+    "sample_tasks": lambda g: sample_tasks("loop", 2, 4, g, torch.Generator()),
+    "tabular_td": lambda g: tabular_td(WALK, g, 0.1),
+    "batch_tabular_td": lambda g: batch_tabular_td(WALK, g, 3),
+    "linear_td": lambda g: linear_td(X, R, g, 0.1),
+    "batch_linear_td": lambda g: batch_linear_td(X, R, g, 3),
+    "lstd": lambda g: lstd(X, R, g),
+    "certainty_equivalence_value": lambda g: certainty_equivalence_value(WALK, g),
+    "weighted_softmax_td": lambda g: weighted_softmax_td(X, R, g, 3),
+    "operator_td": lambda g: operator_td(EYE, EYE, ONES, g, 3),
+    "required_sharpness": lambda g: required_sharpness(0.1, g, 0.01),
+    "build_prompt": lambda g: build_prompt(X, R, np.zeros(3), g),
+    "build_linear_prompt": lambda g: build_linear_prompt(X, R, g),
+    "SoftmaxTransformer": lambda g: SoftmaxTransformer(2, 3, g),
+    "LinearTransformer": lambda g: LinearTransformer(2, 3, g),
+}
+
+
+@pytest.mark.parametrize("door", GAMMA_DOORS.values(), ids=GAMMA_DOORS.keys())
+@pytest.mark.parametrize("gamma", [1.0, 1.5, -0.1, NAN, INF])
+def test_gamma_outside_0_to_1_is_refused_at_every_door(door, gamma):
+    with pytest.raises(ValueError, match=rf"gamma is {gamma}; the discount must satisfy 0 <= gamma < 1"):
+        door(gamma)
+
+
+# name: (call, what the message says)
+REFUSED = {
+    "row sum": (
+        lambda: MarkovRewardProcess([[0.5, 0.5], [0.5, 0.6]], ONES, 0.9),
+        r"row 1 of transition sums to 1.1; probabilities must sum to 1: divide the row by its sum",
+    ),
+    "negative probability": (
+        lambda: MarkovRewardProcess([[1.5, -0.5], [0, 1]], ONES, 0.9),
+        r"transition\[0, 1\] is -0.5; a probability cannot be negative",
+    ),
+    "NaN probability": (lambda: MarkovRewardProcess([[NAN, 1], [0, 1]], ONES, 0.9), r"transition\[0, 0\] is nan"),
+    "start sum": (
+        lambda: MarkovRewardProcess(EYE, ONES, 0.9, start=[0.5, 0.6]),
+        r"start sums to 1.1; .* must sum to 1",
+    ),
+    "NaN reward": (
+        lambda: MarkovRewardProcess(EYE, [0, NAN], 0.9),
+        r"reward\[1\] is nan; every entry must be a finite",
+    ),
+    "infinite reward": (lambda: Trajectory([0, 1], [INF]), r"rewards\[0\] is inf; .* finite number: remove or replace"),
+    "NaN reward in a walk": (lambda: Trajectory([0, 1], [NAN]), r"rewards\[0\] is nan"),
+    "text for a reward": (lambda: Trajectory([0, 1], ["ten"]), r"rewards is not an array of numbers .*'ten'"),
+    "ragged transition": (
+        lambda: MarkovRewardProcess([[1, 0], [1]], ONES, 0.9),
+        "transition is not an array of numbers",
+    ),
+    "transition not square": (
+        lambda: MarkovRewardProcess(np.ones((2, 3)) / 3, ONES, 0.9),
+        r"transition has shape \(2, 3\); it must have shape \(2, 2\)",
+    ),
+    "reward with two axes": (
+        lambda: MarkovRewardProcess(EYE, EYE, 0.9),
+        r"reward has shape \(2, 2\); .* 1 axes, not 2",
+    ),
+    "no states": (lambda: MarkovRewardProcess(np.zeros((0, 0)), [], 0.9), "reward is empty; .* at least one state"),
+    "labels too few": (
+        lambda: MarkovRewardProcess(EYE, ONES, 0.9, labels=["a"]),
+        "labels has 1 names; the data has 2 states: give one name for each",
+    ),
+    "labels twice": (lambda: MarkovRewardProcess(EYE, ONES, 0.9, labels=["a", "a"]), "labels holds 'a' twice"),
+    "walk labels too few": (lambda: Trajectory([0, 2], [1.0], ["a", "b"]), "labels has 2 names; the data has 3 states"),
+    "no transition": (lambda: Trajectory([0], []), "rewards is empty; a context needs at least one transition"),
+    "lengths": (
+        lambda: Trajectory([0, 1], [1.0, 2.0]),
+        "states has 2 entries and rewards 2; there must be one more state than rewards",
+    ),
+    "negative state": (lambda: Trajectory([0, -1], [1.0]), "states holds -1.0; states are whole numbers from 0"),
+    "half a state": (lambda: Trajectory([0, 0.5], [1.0]), "states holds 0.5; states are whole numbers from 0"),
+    "query state outside the data": (
+        lambda: Trajectory([0, 1], [1.0], ["home", "work"]).index("school"),
+        "state 'school' does not occur in the data; the states are: home, work",
+    ),
+    "query state outside long data": (
+        lambda: Trajectory(range(20), np.zeros(19)).index("20"),
+        "state '20' does not occur in the data; the states are: 0, 1, .*, 9, ...$",
+    ),
+    "unknown start": (
+        lambda: MarkovRewardProcess(EYE, ONES, 0.9).sample(3, rng(), start=2),
+        "start is 2; the states are 0 to 1",
+    ),
+    "no steps": (lambda: MarkovRewardProcess(EYE, ONES, 0.9).sample(0, rng()), "n_steps is 0; .* at least 1"),
+    "no steps in a batch": (
+        lambda: sample_tasks("loop", 2, 4, 0.9, torch.Generator()).sample(0, torch.Generator()),
+        "n_steps is 0; it must be a whole number of at least 1",
+    ),
+    "unknown family": (
+        lambda: sample_family("ring", 4, 0.9, rng()),
+        "family is 'ring'; choose one of boyan, loop, random",
+    ),
+    "unknown family in a batch": (
+        lambda: sample_tasks("ring", 2, 4, 0.9, torch.Generator()),
+        "family is 'ring'; choose one of boyan, loop, random",
+    ),
+    "boyan too short": (lambda: boyan_chain(2, 0.9, rng()), "n_states is 2; .* at least 3"),
+    "boyan batch too short": (
+        lambda: sample_tasks("boyan", 1, 2, 0.9, torch.Generator()),
+        "n_states is 2; .* at least 3",
+    ),
+    "threshold": (lambda: loop(4, 0.9, rng(), threshold=1.5), "threshold is 1.5; .* between 0 and 1"),
+    "tau": (lambda: one_hot(3, tau=0.0), "tau is 0.0; the sharpness must be a positive number, for example 12"),
+    "no features": (lambda: random_features(3, 0, rng()), "d is 0; it must be a whole number of at least 1"),
+    "groups": (lambda: aggregation(3, 4), "n_groups is 4, more than the 3 states"),
+    "unknown state": (
+        lambda: position_features(Trajectory([0, 5], [1.0]), EYE),
+        "state_features has 2 rows but the trajectory visits state 5: give at least 6 rows",
+    ),
+    "unknown state for operators": (
+        lambda: empirical_operators(Trajectory([0, 5], [1.0]), EYE),
+        "state_features has 2 rows but the trajectory visits state 5",
+    ),
+    "matching rows": (
+        lambda: matching_matrix(MarkovRewardProcess(EYE, ONES, 0.9), np.eye(3)),
+        "state_features has 3 rows; the process has 2 states",
+    ),
+    "features one row short": (
+        lambda: weighted_softmax_td(X[:2], R, 0.9, 3),
+        "features has 2 rows and rewards 2 entries; there must be one more row than rewards",
+    ),
+    "empty context": (lambda: weighted_softmax_td(X[:1], [], 0.9, 3), "rewards is empty; .* at least one transition"),
+    "NaN feature": (lambda: lstd([[NAN], [1]], [1.0], 0.9), r"features\[0, 0\] is nan"),
+    "queries and keys": (lambda: softmax_weights(EYE, np.ones((2, 3))), "queries have 2 features and keys 3"),
+    "no keys": (lambda: softmax_weights(EYE, np.ones((0, 2))), "keys is empty; .* at least one transition"),
+    "beta": (lambda: softmax_weights(EYE, EYE, beta=INF), "beta is inf; .* must be a finite number"),
+    "weights": (lambda: kernel_td(EYE, ONES, 0.9, 3), r"weights has shape \(2, 2\); 2 rewards need shape \(3, 2\)"),
+    "v0 of a context": (lambda: weighted_softmax_td(X, R, 0.9, 3, v0=[1.0]), "v0 has 1 entries; it needs 3"),
+    "v0 of a table": (lambda: tabular_td(WALK, 0.9, 0.1, v0=[1.0]), "v0 has 1 entries; it needs 2"),
+    "w0": (lambda: linear_td(X, R, 0.9, 0.1, w0=[1.0]), "w0 has 1 entries; it needs 2"),
+    "iterations": (lambda: batch_linear_td(X, R, 0.9, -1), "n_iterations is -1; .* at least 0"),
+    "mu_min": (lambda: required_sharpness(0.0, 0.9, 0.01), "mu_min is 0.0; .* between 0 and 1"),
+    "margin": (
+        lambda: required_sharpness(0.1, 0.9, 0.05),
+        "margin is 0.05; with gamma = 0.9 it must lie between 0 and 0.05",
+    ),
+    "bound's margin": (lambda: geometric_bound(0.5, 3), "margin is 0.5; Theorem 2 needs"),
+    "prompt NaN": (lambda: build_prompt(X * NAN, R), "features holds NaN or infinity; every entry must be a finite"),
+    "prompt infinity in a list": (lambda: build_prompt([[1.0], [1.0]], [INF]), "rewards holds NaN or infinity"),
+    "prompt text": (lambda: build_prompt([["a"], ["b"]], [1.0]), "features is not an array of numbers"),
+    "prompt ragged": (lambda: build_prompt([[1.0], [1.0, 2.0]], [1.0]), "features is not an array of numbers"),
+    "prompt axes": (lambda: build_prompt([1.0, 2.0], [1.0]), r"features has shape \(2,\) .* must be \(..., n\+1, d\)"),
+    "prompt empty": (lambda: build_prompt(X[:1], np.ones(0)), "rewards is empty; .* at least one transition"),
+    "prompt lengths": (
+        lambda: build_prompt(X, np.ones(3)),
+        r"features has shape \(3, 2\) .* 3 rewards need features of shape \(4, 2\): one more row, for the query state",
+    ),
+    "prompt batch": (
+        lambda: build_linear_prompt(np.ones((5, 3, 2)), np.ones((4, 2)), 0.9),
+        r"need features of shape \(4, 3, 2\)",
+    ),
+    "prompt v0 without gamma": (
+        lambda: build_prompt(X, R, np.zeros(3)),
+        "gamma is missing: with v0, .* pass gamma=0.9",
+    ),
+    "prompt v0": (lambda: build_prompt(X, R, np.zeros(2), 0.9), r"v0 has shape \(2,\); it must have shape \(3,\)"),
+    "network of no layers": (lambda: SoftmaxTransformer(2, 0, 0.9), "n_layers is 0; .* at least 1"),
+    "prompt of another d": (
+        lambda: SoftmaxTransformer(2, 3, 0.9)(torch.ones(4, 6)),
+        r"prompt has shape \(4, 6\); this network reads \(..., 5, n\+1\) with n >= 1: tokens are columns",
+    ),
+    "prompt with a query only": (lambda: SoftmaxTransformer(2, 3, 0.9)(torch.ones(5, 1)), r"prompt has shape \(5, 1\)"),
+    "linear prompt": (lambda: LinearTransformer(2, 3, 0.9)(torch.ones(6, 5)), r"prompt has shape \(6, 5\); .* 5, n\+1"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_bad_arguments_are_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+HEADER = b"state,reward,next_state\n"
+LOGS = {
+    "empty": (b"", r"log.csv: the file is empty; it needs a header line such as state,reward,next_state"),
+    "header only": (HEADER, "log.csv: no rows below the header; a context needs at least one transition"),
+    "missing column": (
+        b"state,next_state\na,b\n",
+        "log.csv: column 'reward' is missing; the header is 'state,next_state' but must name state, reward and",
+    ),
+    "reward in words": (
+        HEADER + b"a,1,b\nb,ten,a\n",
+        "log.csv, line 3: reward is 'ten'; it must be a finite number such as 0 or -1.5",
+    ),
+    "reward NaN": (HEADER + b"a,nan,b\n", "log.csv, line 2: reward is 'nan'; it must be a finite number"),
+    "reward infinite": (HEADER + b"a,-inf,b\n", "log.csv, line 2: reward is '-inf'"),
+    "reward empty": (HEADER + b"a,,b\n", "log.csv, line 2: reward is ''"),
+    "rows that do not connect": (
+        HEADER + b"a,1,b\nb,1,c\n\na,1,b\n",
+        "log.csv, line 5: state is 'a' but the row before led to 'c'; rows must connect, or an 'episode' column",
+    ),
+    "short row": (HEADER + b"a,1,b\nb,2\n", "log.csv, line 3: 2 fields where the header has 3; complete the row"),
+    "not text": (HEADER + b"\xff\xfe\x00\x01,1,b\n", "log.csv: not a text file in UTF-8; export the log as CSV"),
+    "not text at all": (bytes(range(256)), "log.csv: not a text file in UTF-8"),
+    "a quote left open": (HEADER + b'"a,1,b\n', "log.csv: not readable as CSV: .*; export the log again"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), LOGS.values(), ids=LOGS.keys())
+def test_bad_logs_are_refused_with_file_line_value_and_remedy(content, message, tmp_path):
+    (tmp_path / "log.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_trajectory(tmp_path / "log.csv")
+
+
+def test_a_log_that_is_not_there_or_is_a_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere\.csv: cannot be read: No such file or directory; check the path"):
+        read_trajectory(tmp_path / "nowhere.csv")
+    with pytest.raises(ValueError, match="cannot be read: Is a directory; check the path"):
+        read_trajectory(tmp_path)
+
+
+FEATURES = {
+    "no row": (b"state,x\na,1\n", "x.csv: no row for state 'b', which the log visits; add its features"),
+    "two rows": (b"state,x\na,1\na,2\n", "x.csv, line 3: state 'a' has a row already; keep one of them"),
+    "header": (b"name,x\na,1\n", "x.csv: the header is 'name,x'; it must be state, then one name a feature"),
+    "no features": (b"state\na\n", "x.csv: the header is 'state'; it must be state, then one name a feature"),
+    "short row": (b"state,x,y\na,1\n", "x.csv, line 2: 2 fields where the header has 3"),
+    "not a number": (b"state,x\na,1\nb,tall\n", "x.csv, line 3: x is 'tall'; it must be a finite number"),
+    "empty": (b"", "x.csv: the file is empty"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), FEATURES.values(), ids=FEATURES.keys())
+def test_bad_features_are_refused_with_file_line_value_and_remedy(content, message, tmp_path):
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_features(tmp_path / "x.csv", ("a", "b"))
+
+
+def test_arguments_of_a_wrong_type_are_refused_outside_the_tests_too():
+    """Here the type checker speaks first, so these messages are read from an interpreter without it."""
+    script = """
+import json, numpy as np, icrl_teach as t
+calls = [lambda: t.SoftmaxTransformer(2, 3, 0.9, block="both"), lambda: t.one_hot(2.5), lambda: t.one_hot(True)]
+messages = []
+for call in calls:
+    try:
+        call()
+        messages.append("no error")
+    except ValueError as error:
+        messages.append(str(error))
+print(json.dumps(messages))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [
+        "block is 'both'; it must be 'shift' or 'dual'",
+        "n_states is 2.5; it must be a whole number of at least 1",
+        "n_states is True; it must be a whole number of at least 1",
+    ]
+
+
+@pytest.mark.parametrize("alpha", [np.ones(3), np.ones((2, 2))])
+def test_a_step_size_of_wrong_shape_is_refused(alpha):
+    with pytest.raises(ValueError, match=r"alpha has shape .* must be a number, \(2,\) .* or \(4, 1\)"):
+        kernel_td([[1.0], [1.0]], [1.0], 0.5, 4, alpha)
+
+
+def test_a_step_size_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="alpha holds NaN or infinity"):
+        kernel_td([[1.0], [1.0]], [1.0], 0.5, 4, np.nan)
+
+
+def test_writing_into_a_missing_folder_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such folder; make it first"):
+        write_trajectory(tmp_path / "none" / "log.csv", Trajectory([0, 1], [1.0]))

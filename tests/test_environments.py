@@ -1,0 +1,231 @@
+"""Gymnasium environments: the exact process against the games' rules written out again, and against real steps."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from icrl_teach import mrp_from_env, rollout
+from oracles import assert_close
+
+ENVIRONMENTS = ["FrozenLake-v1", "CliffWalking-v1", "Taxi-v4"]
+
+
+class Corridor(gym.Env):
+    """Three states in a row without a transition table; action 1 goes right, right of the last one ends."""
+
+    observation_space, action_space = gym.spaces.Discrete(3), gym.spaces.Discrete(2)
+
+    def __init__(self, ends: bool = True, space: gym.Space | None = None):
+        self.ends, self.resets = ends, 0
+        self.observation_space = space or self.observation_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state, self.resets = 0, self.resets + 1
+        return 0, {}
+
+    def step(self, action):
+        self.state += int(action)
+        done = self.ends and self.state == 3
+        self.state = min(self.state, 2)
+        return self.state, 1.0 if done else 0.0, done, False, {}
+
+
+def random_policy(n_states, n_actions, seed=0):
+    return np.random.default_rng(seed).dirichlet(np.ones(n_actions), size=n_states)
+
+
+# --- rules written out again: an outcome is (probability, next state or None for a restart, reward) ---------------
+
+
+def frozen_lake(s, a):
+    rows = ["SFFF", "FHFH", "FFFH", "HFFG"]
+    if rows[s // 4][s % 4] in "HG":
+        return [(1.0, None, 0.0)]
+    outcomes = []
+    for direction in ((a - 1) % 4, a, (a + 1) % 4):  # left, down, right, up; ice sends one sideways
+        dy, dx = [(0, -1), (1, 0), (0, 1), (-1, 0)][direction]
+        y, x = min(max(s // 4 + dy, 0), 3), min(max(s % 4 + dx, 0), 3)
+        here = rows[y][x]
+        outcomes.append((1 / 3, None if here in "HG" else 4 * y + x, float(here == "G")))
+    return outcomes
+
+
+def cliff_walking(s, a):
+    dy, dx = [(-1, 0), (0, 1), (1, 0), (0, -1)][a]
+    y, x = min(max(s // 12 + dy, 0), 3), min(max(s % 12 + dx, 0), 11)
+    if y == 3 and 1 <= x <= 10:
+        return [(1.0, 36, -100.0)]  # fell: back to the start, and the episode goes on
+    return [(1.0, None if (y, x) == (3, 11) else 12 * y + x, -1.0)]
+
+
+def taxi(s, a):
+    walls = ["|:|::|", "|:|::|", "|::::|", "||:|:|", "||:|:|"]  # between columns, row by row
+    stands = [(0, 0), (0, 4), (4, 0), (4, 3)]
+    y, x, passenger, destination = s // 100, s // 20 % 5, s // 4 % 5, s % 4
+    reward, done = -1.0, False
+    if a == 0:
+        y = min(y + 1, 4)
+    elif a == 1:
+        y = max(y - 1, 0)
+    elif a == 2 and walls[y][x + 1] == ":":
+        x += 1
+    elif a == 3 and walls[y][x] == ":":
+        x -= 1
+    elif a == 4:
+        if passenger < 4 and (y, x) == stands[passenger]:
+            passenger = 4
+        else:
+            reward = -10.0
+    elif a == 5:
+        if passenger == 4 and (y, x) == stands[destination]:
+            passenger, reward, done = destination, 20.0, True
+        elif passenger == 4 and (y, x) in stands:
+            passenger = stands.index((y, x))
+        else:
+            reward = -10.0
+    return [(1.0, None if done else ((y * 5 + x) * 5 + passenger) * 4 + destination, reward)]
+
+
+def taxi_start():
+    waiting = [s for s in range(500) if s // 4 % 5 < 4 and s // 4 % 5 != s % 4]
+    start = np.zeros(500)
+    start[waiting] = 1 / 300
+    return start
+
+
+RULES = {
+    "FrozenLake-v1": (frozen_lake, np.eye(16)[0], 4),
+    "CliffWalking-v1": (cliff_walking, np.eye(48)[36], 4),
+    "Taxi-v4": (taxi, taxi_start(), 6),
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize("uniform", [True, False])
+def test_the_exact_process_follows_the_rules_of_the_game(name, uniform):
+    rule, start, n_actions = RULES[name]
+    n_states = len(start)
+    policy = np.full((n_states, n_actions), 1 / n_actions) if uniform else random_policy(n_states, n_actions)
+    P, r = np.zeros((n_states, n_states)), np.zeros(n_states)
+    for s in range(n_states):
+        for a in range(n_actions):
+            for probability, s_next, reward in rule(s, a):
+                P[s] += policy[s, a] * probability * (start if s_next is None else np.eye(n_states)[s_next])
+                r[s] += policy[s, a] * probability * reward
+    mrp = mrp_from_env(name, None if uniform else policy, 0.9)
+    inside = np.arange(n_states) != 47 if name == "CliffWalking-v1" else np.ones(n_states, bool)  # 47: the goal
+    assert_close(mrp.transition[inside], P[inside], 1e-12)
+    assert_close(mrp.reward[inside], r[inside], 1e-12)
+    assert_close(mrp.start, start, 1e-12)
+    assert mrp.gamma == 0.9
+
+
+@pytest.mark.parametrize(("name", "goal"), [("CliffWalking-v1", 47), ("FrozenLake-v1", 15)])
+def test_the_goal_is_left_at_once_because_done_restarts(name, goal):
+    mrp = mrp_from_env(name, None, 0.9)
+    assert mrp.transition[:goal, goal].max() == 0.0  # nothing leads there: the step that reaches it restarts
+    assert mrp.stationary_distribution()[goal] == 0.0
+    assert goal not in rollout(name, None, 5000, seed=0).states
+
+
+def test_delivering_in_taxi_restarts_at_a_random_state():
+    at_destination = ((0 * 5 + 0) * 5 + 4) * 4 + 0  # at stand 0, passenger inside, destination 0
+    drop_off = np.tile(np.eye(6)[5], (500, 1))
+    assert_close(mrp_from_env("Taxi-v4", drop_off, 0.9).transition[at_destination], taxi_start(), 1e-12)
+
+
+def test_outcomes_that_list_the_same_next_state_twice_add_up():
+    always_left = np.tile([1.0, 0.0, 0.0, 0.0], (16, 1))
+    P = mrp_from_env("FrozenLake-v1", always_left, 0.9).transition
+    assert P[0, 0] == pytest.approx(2 / 3, abs=1e-12)  # left and up both hit a wall
+    assert P[0, 4] == pytest.approx(1 / 3, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_steps"), [("FrozenLake-v1", 60_000), ("CliffWalking-v1", 50_000), ("Taxi-v4", 50_000)]
+)
+def test_real_steps_agree_with_the_exact_process(name, n_steps):
+    n_states, n_actions = len(RULES[name][1]), RULES[name][2]
+    policy = random_policy(n_states, n_actions)
+    if name == "CliffWalking-v1":
+        # Up from the start, right along the cliff, down at the end: so that falls and restarts both happen.
+        policy = 0.2 * policy + 0.8 * np.eye(4)[[0 if s == 36 else 2 if s % 12 == 11 else 1 for s in range(48)]]
+    mrp, walk = mrp_from_env(name, policy, 0.9), rollout(name, policy, n_steps, seed=3)
+    counts = np.zeros((n_states, n_states))
+    np.add.at(counts, (walk.states[:-1], walk.states[1:]), 1)
+    assert (mrp.transition[counts > 0] > 0).all()  # never an impossible step
+    visits = counts.sum(axis=1)
+    seen = visits >= (300 if name == "Taxi-v4" else 1000)
+    assert seen.sum() >= 8
+    P, v = mrp.transition[seen], visits[seen, None]
+    usual = v * P * (1 - P) >= 9  # a normal approximation needs some expected events
+    gap = np.abs(counts[seen] - v * P)
+    assert (gap[usual] <= 5 * np.sqrt(v * P * (1 - P))[usual]).all()
+    means = np.bincount(walk.states[:-1], weights=walk.rewards, minlength=n_states)[seen] / visits[seen]
+    squares = np.bincount(walk.states[:-1], weights=walk.rewards**2, minlength=n_states)[seen] / visits[seen]
+    error = np.sqrt(np.maximum(squares - means**2, 0) / visits[seen])
+    assert (np.abs(means - mrp.reward[seen]) <= 5 * error + 1e-9).all()
+
+
+def test_a_rollout_restarts_where_reset_says_and_counts_every_step():
+    walk = rollout(Corridor(), [[0.0, 1.0]] * 3, 7, seed=0)
+    assert walk.states.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert walk.rewards.tolist() == [0, 0, 1, 0, 0, 1, 0]
+
+
+def test_a_time_limit_does_not_restart():
+    env = Corridor(ends=False)
+    walk = rollout(gym.wrappers.TimeLimit(env, 3), [[0.0, 1.0]] * 3, 10, seed=0)
+    assert env.resets == 1
+    assert walk.states.tolist() == [0, 1] + [2] * 9
+
+
+def test_the_seed_decides_the_walk():
+    one, same, other = (rollout("FrozenLake-v1", None, 200, seed=s) for s in (1, 1, 2))
+    assert (one.states == same.states).all() and (one.states != other.states).any()
+
+
+def test_a_walk_knows_all_states_by_their_numbers():
+    assert rollout("FrozenLake-v1", None, 3, seed=0).labels == tuple(str(s) for s in range(16))
+
+
+def test_an_environment_without_a_table_is_sent_to_rollout():
+    with pytest.raises(ValueError, match=r"no transition table .*P and initial_state_distrib.*use rollout\(env"):
+        mrp_from_env(Corridor(), None, 0.9)
+
+
+@pytest.mark.parametrize(
+    "space", [gym.spaces.Box(0, 1, (2,)), gym.spaces.Discrete(3, start=1), gym.spaces.MultiDiscrete([2, 2])]
+)
+@pytest.mark.parametrize("door", [lambda env: mrp_from_env(env, None, 0.9), lambda env: rollout(env, None, 5, 0)])
+def test_spaces_that_do_not_count_from_zero_are_refused(space, door):
+    with pytest.raises(ValueError, match=r"env has observation_space .*must be Discrete\(n\) counting from 0: wrap"):
+        door(Corridor(space=space))
+
+
+def test_blackjack_s_tuple_of_observations_is_refused():
+    with pytest.raises(ValueError, match=r"observation_space Tuple\(.*ObservationWrapper"):
+        rollout("Blackjack-v1", None, 5, 0)
+
+
+def test_continuous_actions_are_refused():
+    env = Corridor()
+    env.action_space = gym.spaces.Box(-1, 1, (1,))
+    with pytest.raises(ValueError, match="env has action_space Box"):
+        rollout(env, None, 5, 0)
+
+
+def test_an_unknown_environment_is_named():
+    with pytest.raises(ValueError, match="env is 'NoSuchLake-v9'; Gymnasium cannot make it"):
+        mrp_from_env("NoSuchLake-v9", None, 0.9)
+
+
+@pytest.mark.parametrize(
+    "door", [lambda p: mrp_from_env("FrozenLake-v1", p, 0.9), lambda p: rollout("FrozenLake-v1", p, 5, 0)]
+)
+def test_a_bad_policy_is_refused(door):
+    with pytest.raises(ValueError, match=r"policy has shape \(16, 3\); it must have shape \(16, 4\)"):
+        door(np.ones((16, 3)) / 3)
+    with pytest.raises(ValueError, match="row 0 of policy sums to 2; probabilities must sum to 1"):
+        door(np.full((16, 4), 0.5))

@@ -1,0 +1,129 @@
+"""Exact values, stationary distributions and sampling of finite Markov reward processes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icrl_teach import MarkovRewardProcess, Trajectory
+from oracles import assert_close, gammas, random_chain, seeds
+
+STANDARD_ERRORS = 5
+
+
+class Always(np.random.Generator):
+    """A generator whose uniforms are all the largest number below 1."""
+
+    def random(self, size=None, dtype=np.float64, out=None):
+        return np.full(size, np.nextafter(1.0, 0.0))
+
+
+@given(st.integers(1, 7), seeds, st.floats(0.0, 0.95))
+def test_value_is_the_sum_of_discounted_expected_rewards(n_states, seed, gamma):
+    P, r = random_chain(np.random.default_rng(seed), n_states)
+    total, term = np.zeros(n_states), r.copy()
+    for _ in range(800):  # 0.95^800 < 1e-17
+        total += term
+        term = gamma * P @ term
+    assert_close(MarkovRewardProcess(P, r, gamma).value(), total)
+
+
+@given(st.integers(1, 7), seeds)
+def test_stationary_distribution_is_where_long_walks_end_up(n_states, seed):
+    P, r = random_chain(np.random.default_rng(seed), n_states)
+    power = P
+    for _ in range(12):  # 2^12 steps
+        power = power @ power
+    mu = MarkovRewardProcess(P, r, 0.5).stationary_distribution()
+    assert_close(np.tile(mu, (n_states, 1)), power)
+
+
+def test_stationary_distribution_of_a_periodic_chain():
+    # P^t never settles here, so powers are no definition; mu P = mu still has one solution.
+    cycle = MarkovRewardProcess(np.roll(np.eye(4), 1, axis=1), np.zeros(4), 0.5)
+    assert_close(cycle.stationary_distribution(), np.full(4, 0.25), 1e-14)
+
+
+def test_stationary_distribution_is_zero_on_states_left_for_ever():
+    mrp = MarkovRewardProcess([[0.0, 1.0, 0.0], [0.0, 0.5, 0.5], [0.0, 0.25, 0.75]], np.zeros(3), 0.5)
+    mu = mrp.stationary_distribution()
+    assert mu[0] == 0.0
+    assert_close(mu, [0.0, 1 / 3, 2 / 3], 1e-14)
+
+
+def test_a_chain_in_two_closed_parts_is_refused():
+    P = [[0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5], [0, 0, 0.5, 0.5]]
+    with pytest.raises(ValueError, match=r"no unique stationary distribution: states 0 and 2 .* restrict the process"):
+        MarkovRewardProcess(P, np.zeros(4), 0.5).stationary_distribution()
+
+
+def test_sampled_transitions_have_the_matrix_s_frequencies(rng):
+    P, r = random_chain(rng, 4)
+    P[2] = [0.0, 0.3, 0.0, 0.7]
+    walk = MarkovRewardProcess(P, r, 0.9).sample(100_000, rng)
+    counts = np.zeros((4, 4))
+    for s, s_next in zip(walk.states[:-1], walk.states[1:], strict=True):
+        counts[s, s_next] += 1
+    visits = counts.sum(axis=1, keepdims=True)
+    error = np.sqrt(visits * P * (1 - P))
+    assert (np.abs(counts - visits * P) <= STANDARD_ERRORS * error).all()  # error 0 where P is 0: never taken
+    assert (walk.rewards == r[walk.states[:-1]]).all()
+
+
+def test_walks_start_from_the_start_distribution_or_where_told(rng):
+    P, r = random_chain(rng, 3)
+    mrp = MarkovRewardProcess(P, r, 0.9, start=[0.2, 0.0, 0.8])
+    first = np.bincount([mrp.sample(1, rng).states[0] for _ in range(2000)], minlength=3)
+    assert first[1] == 0
+    assert abs(first[0] - 400) <= STANDARD_ERRORS * np.sqrt(2000 * 0.2 * 0.8)
+    assert mrp.sample(1, rng, start=1).states[0] == 1
+
+
+def test_start_is_uniform_if_not_given():
+    assert MarkovRewardProcess(np.eye(4), np.zeros(4), 0.0).start.tolist() == [0.25] * 4
+
+
+def test_rounding_never_selects_an_impossible_state():
+    # Ten times 0.1 sums to the largest number below 1 in floating point; state 10 has probability 0.
+    P = np.zeros((11, 11))
+    P[:, :10] = 0.1
+    assert np.cumsum(P[0])[-1] < 1.0
+    mrp = MarkovRewardProcess(P, np.zeros(11), 0.5, start=P[0])
+    assert mrp.sample(3, Always(np.random.PCG64(0))).states.tolist() == [9, 9, 9, 9]
+
+
+def test_the_same_generator_state_gives_the_same_walk():
+    mrp = MarkovRewardProcess(*random_chain(np.random.default_rng(0), 3), 0.5)
+    one, two = (mrp.sample(50, np.random.default_rng(7)) for _ in range(2))
+    assert (one.states == two.states).all()
+    assert (one.states != mrp.sample(50, np.random.default_rng(8)).states).any()
+
+
+def test_arguments_are_copied_and_the_result_cannot_be_changed():
+    P, r = np.eye(2), np.ones(2)
+    mrp, trajectory = MarkovRewardProcess(P, r, 0.5), Trajectory([0, 1], r[:1])
+    P[0] = r[:] = 7.0
+    assert mrp.transition.tolist() == [[1, 0], [0, 1]] and trajectory.rewards.tolist() == [1.0]
+    for array in (mrp.transition, mrp.reward, mrp.start, trajectory.states, trajectory.rewards):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=20), gammas)
+def test_visits_count_departures_only(states, gamma):
+    trajectory = Trajectory(states, np.zeros(len(states) - 1))
+    for s in range(max(states) + 1):
+        assert trajectory.visits()[s] == sum(1 for k in range(len(states) - 1) if states[k] == s)
+    assert trajectory.visits(9).shape == (9,)
+    assert trajectory.n_states == max(states) + 1 and trajectory.n_steps == len(states) - 1
+
+
+def test_labels_travel_from_the_process_to_the_walk(rng):
+    mrp = MarkovRewardProcess(np.eye(2), np.zeros(2), 0.5, labels=["home", "away"])
+    walk = mrp.sample(2, rng, start=1)
+    assert walk.labels == ("home", "away")
+    assert walk.index("away") == 1 and walk.n_states == 2
+
+
+def test_without_labels_a_state_is_called_by_its_number():
+    assert Trajectory([0, 2], [1.0]).index("2") == 2
