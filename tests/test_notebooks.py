@@ -1,0 +1,127 @@
+"""Lessons and sheets are kept true: the guards for what nbval lets through, and the rules of the course."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from importlib import import_module
+
+import nbformat
+import pytest
+
+import guards
+from guards import EXERCISES, LESSONS, SOLUTIONS
+from icrl_teach import figures, widgets
+
+LESSON_NAMES = [
+    "00_start_here", "01_markov_reward_processes", "02_tabular_td", "03_linear_td", "04_weighted_softmax_td",
+    "05_contraction_and_convergence",
+]  # fmt: skip
+IGNORED_CELLS = 0  # cells tagged nbval-ignore-output; raise only with a reason that a run cannot repeat
+
+lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+notebook = pytest.mark.parametrize("path", [*LESSONS, *SOLUTIONS], ids=lambda p: f"{p.parent.name}-{p.stem}")
+
+
+def test_the_course_is_complete():
+    assert [path.stem for path in LESSONS] == LESSON_NAMES
+    assert [path.stem for path in SOLUTIONS] == [
+        name for name in LESSON_NAMES if name[:2] in map("{:02d}".format, range(1, 11))
+    ]
+    assert [path.name for path in EXERCISES] == [path.name for path in SOLUTIONS]
+
+
+@notebook
+def test_stored_outputs_can_be_trusted(path):
+    nb = guards.read(path)
+    nbformat.validate(nb)
+    complaints = [
+        *guards.executed_in_order(nb), *guards.nothing_hidden_from_comparison(nb), *guards.outputs_are_clean(nb),
+        *guards.pictures_have_text(nb), *guards.pictures_have_numbers(nb), *guards.fits_the_budget(nb, path),
+        *guards.links(nb, path),
+    ]  # fmt: skip
+    assert complaints == []
+
+
+@lesson
+def test_lessons_have_their_anatomy_and_print_every_number_they_state(path):
+    nb = guards.read(path)
+    assert guards.has_the_anatomy(nb) + guards.prose_numbers_are_printed(nb) == []
+
+
+def test_cells_left_uncompared_are_counted():
+    cells = [cell for path in [*LESSONS, *SOLUTIONS] for cell in guards.read(path).cells]
+    assert sum("nbval-ignore-output" in cell.metadata.get("tags", []) for cell in cells) <= IGNORED_CELLS
+
+
+@lesson
+def test_every_widget_draws_at_the_ends_and_the_middle_of_each_dial(path):
+    explorers = guards.explorers(guards.read(path))
+    assert explorers or path.stem.startswith("11")
+    for name, sources in explorers:
+        draw = getattr(import_module(f"icrl_teach.views.lesson_{path.stem[:2]}"), name)
+        dials = {key: eval(source, vars(widgets).copy()) for key, source in sources.items()}
+        start = {key: control.value for key, control in dials.items()}
+        for key, control in dials.items():
+            for value in positions(control):
+                view = draw(**{**start, key: value})
+                assert len(view.alt.split()) >= 5
+                assert any(character.isdigit() for character in view.numbers)
+                assert figures.png_bytes(view.figure).startswith(b"\x89PNG")
+
+
+def positions(control):
+    """Both ends and the middle of a dial."""
+    if hasattr(control, "options"):
+        options = list(control.options)
+        return [options[0], options[len(options) // 2], options[-1]]
+    if hasattr(control, "base"):
+        return [control.base**x for x in (control.min, (control.min + control.max) / 2, control.max)]
+    middle = (control.min + control.max) / 2
+    return [control.min, type(control.min)(middle), control.max]
+
+
+def test_every_view_is_used_by_a_lesson():
+    for path in LESSONS:
+        module = sys.modules.get(name := f"icrl_teach.views.lesson_{path.stem[:2]}") or import_module(name)
+        views = {
+            n for n, f in inspect.getmembers(module, inspect.isfunction) if n.endswith("_view") and f.__module__ == name
+        }
+        assert views == {draw for draw, _ in guards.explorers(guards.read(path))}
+
+
+def test_exercises_are_what_the_solutions_generate(tmp_path):
+    pytest.importorskip("nbgrader", reason="pip install icrl-teach[teach] to generate exercises")
+    import notebooks
+
+    notebooks.exercises(tmp_path)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {p.name: p.read_bytes() for p in EXERCISES}
+
+
+def test_exercises_hold_no_solution():
+    for path in EXERCISES:
+        text = path.read_text(encoding="utf-8")
+        assert "SOLUTION" not in text
+        for cell in guards.code_cells(guards.read(path)):
+            if cell.metadata.get("nbgrader", {}).get("solution"):
+                assert "raise NotImplementedError" in cell.source
+            assert cell.outputs == []
+            assert cell.execution_count is None
+
+
+def test_each_sheet_has_three_exercises_each_with_a_check_in_the_next_cell():
+    total = 0
+    for path in SOLUTIONS:
+        cells = guards.read(path).cells
+        at = [i for i, cell in enumerate(cells) if cell.metadata.get("nbgrader", {}).get("solution")]
+        total += len(at)
+        assert len(at) >= 3, path.stem
+        for i in at:
+            heading = cells[i - 1].source.splitlines()[0]
+            assert heading.startswith("### ") and "min" in heading, heading
+            assert any(level in heading for level in ("warm-up", "core", "stretch")), heading
+            assert cells[i + 1].metadata["nbgrader"]["grade"], heading
+            assert "check_" in cells[i + 1].source, heading
+        levels = " ".join(cells[i - 1].source.splitlines()[0] for i in at)
+        assert all(level in levels for level in ("warm-up", "core", "stretch")), path.stem
+    assert total >= 15

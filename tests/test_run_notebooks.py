@@ -1,0 +1,72 @@
+"""Notebooks are run: same outputs again, within the budget of time and memory; untouched sheets greet the learner."""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+import guards
+import notebooks
+from guards import EXERCISES, LESSONS, SOLUTIONS
+
+SECONDS = {"09": 90.0, "10": 90.0}  # lessons that train; the others have 20
+GIGABYTES = 1.5
+PEAK = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2)"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_a_lesson_keeps_its_budget_of_time_and_memory(path, record_property):
+    nb = guards.read(path)
+    nb.cells.append(new_code_cell(PEAK))
+    client = NotebookClient(nb, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    start = time.monotonic()
+    client.execute()
+    seconds, gigabytes = time.monotonic() - start, float(nb.cells[-1].outputs[0].text)
+    record_property("seconds", round(seconds, 1))
+    record_property("gigabytes", round(gigabytes, 2))
+    print(f"{path.stem}: {seconds:.1f} s, {gigabytes:.2f} GB, {len(nb.cells) - 1} cells")
+    assert seconds <= SECONDS.get(path.stem[:2], 20.0)
+    assert gigabytes <= GIGABYTES
+
+
+@pytest.mark.parametrize("path", [LESSONS[0], LESSONS[-1], SOLUTIONS[0]], ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_executing_twice_changes_nothing_and_agrees_with_what_is_stored(path, tmp_path):
+    shutil.copytree(guards.ROOT / path.parent.name, tmp_path / path.parent.name)
+    mine = tmp_path / path.parent.name / path.name
+    notebooks.execute(mine)
+    once = mine.read_bytes()
+    assert guards.same_but_for_pictures(guards.read(mine), guards.read(path))
+    notebooks.execute(mine)
+    assert mine.read_bytes() == once
+
+
+@pytest.mark.parametrize("path", EXERCISES, ids=lambda p: p.stem)
+def test_an_untouched_exercise_says_not_written_yet(path):
+    nb = guards.read(path)
+    where = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(nb, timeout=120, kernel_name="python3", allow_errors=True, resources=where).execute()
+    checks = [cell for cell in nb.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    assert len(checks) >= 3
+    for cell in checks:
+        error = next(output for output in cell.outputs if output.output_type == "error")
+        assert error.ename == "NotWrittenYet", error.evalue
+        assert "not written yet" in error.evalue
+        assert len("\n".join(error.traceback).splitlines()) <= 4, "a learner sees a sentence, not a stack"
+    for cell in guards.code_cells(nb):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                assert output.ename in ("NotWrittenYet", "NotImplementedError"), (cell.id, output.evalue)
+                assert "not written yet" in output.evalue
+
+
+def test_settle_makes_widget_ids_follow_from_their_order():
+    def made(*ids):
+        state = {i: {"model_name": "HTMLModel", "state": {"layout": f"IPY_MODEL_{i}"}} for i in ids}
+        return nbformat.v4.new_notebook(metadata={"widgets": {notebooks.WIDGETS: {"state": state, "version_major": 2}}})
+
+    assert notebooks.settle(made("a" * 32, "b" * 32)) == notebooks.settle(made("9" * 32, "3" * 32))
