@@ -43,7 +43,8 @@ def check_package(requirement: str) -> Check:
     remedy = f'{sys.executable} -m pip install "{requirement}"'
     try:
         version = metadata.version(name)
-        import_module(name)
+        if name != "jupyterlab":  # a whole server: seconds to import, and the kernel is checked by itself
+            import_module(name)
     except metadata.PackageNotFoundError:
         return Check(name, False, "not installed", remedy)
     except Exception as error:  # a broken binary can raise anything

@@ -14,7 +14,7 @@ from icrl_teach.prompt import build_prompt, value_row
 from icrl_teach.tasks import boyan_chain
 from icrl_teach.transformer import SoftmaxTransformer
 
-GAMMA, D, LAYERS, STEPS = 0.9, 16, 64, 2000
+GAMMA, D, LAYERS = 0.9, 16, 64
 ARROWS = [0, 3, 3, 3, 0, 0, 0, 0, 3, 1, 0, 0, 0, 2, 1, 0]
 CHAIN, LAKE = "Boyan chain", "FrozenLake-v1"
 
@@ -23,11 +23,11 @@ CHAIN, LAKE = "Boyan chain", "FrozenLake-v1"
 def what_it_says(task: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The lesson's task, read by the lesson's network: states seen (V,), values (L+1, V), exact values (V,)."""
     if task == CHAIN:
-        mrp = boyan_chain(8, GAMMA, np.random.default_rng(16))
-        walk = mrp.sample(STEPS, np.random.default_rng(0))
+        mrp = boyan_chain(8, GAMMA, np.random.default_rng(23))
+        walk = mrp.sample(1000, np.random.default_rng(0))
     else:
         policy = 0.8 * np.eye(4)[ARROWS] + 0.05
-        mrp, walk = mrp_from_env(task, policy, GAMMA), rollout(task, policy, STEPS, seed=0)
+        mrp, walk = mrp_from_env(task, policy, GAMMA), rollout(task, policy, 2000, seed=0)
     network = SoftmaxTransformer.constructed(D, LAYERS, GAMMA)
     prompt = build_prompt(one_hot(D, tau=12.0)[walk.states], walk.rewards)
     seen, where = np.unique(walk.states[:-1], return_index=True)
@@ -35,13 +35,13 @@ def what_it_says(task: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return seen, values, mrp.value()[seen]
 
 
-def depth_view(layers: int = 8, task: str = CHAIN) -> View:
+def depth_view(layers: int = 4, task: str = CHAIN) -> View:
     """Values after 0..64 layers beside the exact ones, and where that is on the error's way down."""
     seen, values, exact = what_it_says(task)
     error = np.abs(values - exact).max(axis=1)  # (L+1,)
     figure, (left, right) = figures.new_figure(1, 2, size=(10.0, 3.9))
     figure.set_layout_engine("none")  # fixed margins: a faster redraw
-    left.set_position((0.07, 0.14, 0.48, 0.76))
+    left.set_position((0.09, 0.14, 0.46, 0.76))
     right.set_position((0.64, 0.14, 0.35, 0.76))
     figures.bars(
         [str(s) for s in seen],
@@ -64,7 +64,10 @@ def depth_view(layers: int = 8, task: str = CHAIN) -> View:
         ylabel="largest error",
         ax=right,
     )
-    right.plot([layers], [error[layers]], marker="s", markersize=11, color=figures.PALETTE[1], linestyle="none")
+    right.set_ylim(0.0, 1.05 * error.max())
+    right.plot(
+        [layers], [error[layers]], marker="s", markersize=11, color=figures.PALETTE[1], linestyle="none", clip_on=False
+    )
     alt = (
         f"Left: bars of each state's value on the {task} after {layers} layers, beside the exact value. "
         "Right: the falling largest error by layer, with a square at this layer."
