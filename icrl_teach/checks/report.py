@@ -57,7 +57,8 @@ def answer(function: Callable[..., Any], *args: Any, tried: str, **kwargs: Any) 
         raise CheckFailed(f"{tried}: {name} stopped with {type(error).__name__}: {error}") from error
     if any(not np.array_equal(_plain(now), _plain(before)) for now, before in arrays):
         raise CheckFailed(
-            f"{tried}: {name} changed an array it was given. Work on a copy: `v = v.copy()`, or `v = v + ...`."
+            f"{tried}: {name} changed an array it was given. Work on a copy: `v = v.copy()`, or `v.clone()` "
+            "for a tensor, or `v = v + ...`."
         )
     if result is None:
         raise CheckFailed(f"{tried}: {name} returned None. Does the function end with a `return`?")

@@ -145,6 +145,10 @@ def _batch_mistakes(v: np.ndarray, s: np.ndarray, r: np.ndarray, gamma: float, a
         Mistake(wrong(divide="with query"), "n_s counts the query at the end: it was not left yet."),
         Mistake(wrong(fresh=True), "old and new values are mixed: all errors use the same old v."),
         Mistake(wrong(overwrite=True), "repeated states lost errors: v[s] += x adds once; use bincount."),
+        Mistake(
+            wrong(overwrite=True, divide="nothing"),
+            "only the last visit of a state arrived: v[s] += x keeps one of several. Sum with bincount, then divide.",
+        ),
         Mistake(np.where(left, right, np.nan), "a state that was never left became NaN (0/0): it keeps its old value."),
         Mistake(right - v, "this is the change alone: add it to the old v."),
     ]

@@ -128,6 +128,11 @@ def _iteration_mistakes(
             _iterate(_weights(x, x[1:], beta), v, r, gamma, alpha),
             "off by one: sources are states that were left, x[:-1].",
         ),
+        Mistake(
+            _iterate(_weights(x, x, beta)[:, :-1], v, r, gamma, alpha),
+            "the query shares in the attention and takes weight from the n sources: softmax over x[:-1] alone.",
+        ),
+        Mistake(right[:-1], "the query's value is missing: all n+1 positions listen, and only n of them are sources."),
     ]
 
 

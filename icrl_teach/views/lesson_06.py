@@ -6,8 +6,9 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
-from icrl_teach.figures import STYLE, View, colors, heat_map, new_figure
+from icrl_teach.figures import STYLE, View, colors, new_figure
 
 FEATURES = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.8, 0.6]])  # (S, d) of A, B, C, D, all of length 1
 REWARD = np.array([2.0, 1.0, -1.0, -2.0])  # (S,)
@@ -39,11 +40,12 @@ def attention_view(beta: float, query: int, kind: str) -> View:
     total, average = weights.sum() + 0.0, weights @ rewards + 0.0
     figure, (left, right) = new_figure(1, 2, size=(9.8, 4.3))
     figure.set_layout_engine(None)  # fixed margins draw faster than fitted ones
-    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.15, top=0.9, wspace=0.2)
+    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.15, top=0.9, wspace=0.23)
     _draw_matrix(left, E, query, kind)
     _draw_weights(right, weights, rewards, kind)
     word = "average" if kind == "softmax" else "weighted sum"
-    right.set_title(f"Column {query}: {word} of rewards {average:+.2f}")
+    with matplotlib.rc_context(STYLE):
+        right.set_title(f"Column {query}: {word} of rewards {average:+.2f}")
     row = "   ".join(f"{name} {w:+.3f}" for name, w in zip(NAMES[:-1], weights + 0.0, strict=True))
     numbers = (
         f"{kind} attention, beta {beta:.3g}, query column {query} ({NAMES[query]})\n"
@@ -59,19 +61,26 @@ def attention_view(beta: float, query: int, kind: str) -> View:
 
 
 def _draw_matrix(ax: Axes, E: np.ndarray, query: int, kind: str) -> None:
-    short = [*NAMES[:-1], "q: B"]
+    """The matrix with its numbers, without a colour bar: `figures.heat_map` takes too long for a dial."""
+    short, size = [*NAMES[:-1], "q: B"], len(E)
     sums = "every column sums to 1" if kind == "softmax" else "columns sum to anything"
-    heat_map(E, title=f"E, {kind}: {sums}", xlabel="query: who reads", ylabel="source: who is read",
-             row_names=short, column_names=short, ax=ax)  # fmt: skip
-    size = len(E)
-    with matplotlib.rc_context(STYLE):
-        for text in ax.texts[-size:]:
-            text.set_visible(False)
-        bottom = size - 1.5
-        ax.add_patch(Rectangle((-0.5, bottom), size, 1, facecolor="#dddddd", edgecolor="#777777", hatch="//"))
+    top = 1.0 if kind == "softmax" else np.abs(E).max()
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        ax.imshow(E, cmap="Blues" if kind == "softmax" else "PuOr_r", vmin=0.0 if kind == "softmax" else -top, vmax=top,
+                  aspect="auto")  # fmt: skip
+        ax.grid(visible=False)
+        for (i, j), weight in np.ndenumerate(E[:-1]):
+            color = "white" if abs(weight) > 0.6 * top else "black"
+            ax.text(j, i, f"{round(weight, 2) + 0.0:.2f}", ha="center", va="center", fontsize=9.5, color=color)
+        ax.add_patch(Rectangle((-0.5, size - 1.5), size, 1, facecolor="#dddddd", edgecolor="#777777", hatch="//"))
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
         ax.text((size - 1) / 2, size - 1, "masked: no reward yet", ha="center", va="center", fontsize=10, bbox=box)
-        ax.add_patch(Rectangle((query - 0.48, -0.47), 0.96, size - 1.06, fill=False, edgecolor=ORANGE, linewidth=2.5))
+        ax.add_patch(Rectangle((query - 0.47, -0.46), 0.94, size - 1.08, fill=False, edgecolor="black", linewidth=2.8))
+        ax.set_xticks(range(size), short)
+        ax.set_yticks(range(size), short)
+        ax.set_xlabel("query: who reads")
+        ax.set_ylabel("source: who is read")
+        ax.set_title(f"{kind}: {sums}")
 
 
 def _draw_weights(ax: Axes, weights: np.ndarray, rewards: np.ndarray, kind: str) -> None:
@@ -87,7 +96,8 @@ def _draw_weights(ax: Axes, weights: np.ndarray, rewards: np.ndarray, kind: str)
         ax.set_ylim(low - 0.1 * (high - low) if low < 0 else 0.0, high + 0.14 * (high - low))
         for place, weight in zip(places, weights, strict=True):
             shift = 3 if weight >= 0 else -3
-            ax.annotate(f"{weight + 0.0:.2f}", (place, weight), (0, shift), textcoords="offset points",
+            ax.annotate(f"{round(weight, 2) + 0.0:.2f}", (place, weight), (0, shift), textcoords="offset points",
                         ha="center", va="bottom" if weight >= 0 else "top", fontsize=9.5)  # fmt: skip
+        ax.yaxis.set_major_locator(MaxNLocator(5))
         ax.set_xlabel("source and its reward")
         ax.set_ylabel("weight")
