@@ -17,9 +17,12 @@ import matplotlib
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
-from numpy.typing import ArrayLike
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from icrl_teach._validate import ArrayLike
 
 if TYPE_CHECKING:
     from IPython.display import Image
@@ -81,7 +84,7 @@ def _panel(ax: Axes | None) -> Axes:
 
 
 def _finish(ax: Axes, title: str, xlabel: str, ylabel: str) -> Figure:
-    ax.set_title(title, wrap=True)
+    ax.set_title(title, wrap=True, y=1.0)  # y given: the title need not measure the tick labels, a tenth of a redraw
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     return ax.figure  # type: ignore[return-value]
@@ -109,13 +112,14 @@ def curves(
         ax = _panel(ax)
         x = np.asarray(x)
         every = max(1, len(x) // 12)
+        mark = 1 if points else (every // 2 % len(x), every)  # in the middle of each stretch, not on its edge
         for i, (label, y) in enumerate(ys.items()):
             look: Any = {
                 "color": PALETTE[i % 7],
                 "marker": MARKERS[i % 7],
                 "linestyle": "none" if points else LINES[i % 7],
             }
-            ax.plot(x, np.asarray(y), label=label, markevery=1 if points else every, **look)
+            ax.plot(x, np.asarray(y), label=label, markevery=mark, **look)
             if bands and label in bands:
                 low, high = bands[label]
                 ax.fill_between(x, np.asarray(low), np.asarray(high), color=look["color"], alpha=0.2, linewidth=0)
@@ -123,9 +127,22 @@ def curves(
             ax.axhline(level, color=PALETTE[i % 7], linestyle=LINES[(i + 2) % 7], linewidth=1.4, label=label)
         ax.set_xscale(xscale)
         ax.set_yscale(yscale)
+        if xscale == "linear" and np.issubdtype(x.dtype, np.integer):
+            ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+        for axis in (ax.xaxis, ax.yaxis):
+            _plain_log_labels(axis)
         if len(ys) + len(references or {}) > 1:
             ax.legend()
         return _finish(ax, title, xlabel, ylabel)
+
+
+def _plain_log_labels(axis: Axis) -> None:
+    """On a log axis of less than two powers of ten write 0.02 and 0.05, not 2 x 10^-2 and only the powers."""
+    low, high = sorted(axis.get_view_interval())
+    if axis.get_scale() == "log" and 1e-4 < low < high < 1e5 and high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def heat_map(
@@ -231,9 +248,10 @@ def chain_diagram(
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         P = np.asarray(transition, dtype=np.float64)
         n = len(P)
-        ax = ax if ax is not None else new_figure(size=(6.0, 5.2))[1][0]
         angle = np.pi / 2 - 2 * np.pi * np.arange(n) / n
         centre = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        bottom = centre[:, 1].min() - 0.6
+        ax = ax if ax is not None else new_figure(size=(6.0, 0.5 + 1.4 * (1.75 - bottom)))[1][0]
         radius = min(0.24, 0.55 * np.sin(np.pi / max(n, 2)))
         for i, j in np.argwhere(least <= P):
             _arrow(ax, centre[i], centre[j], P[i, j], radius)
@@ -244,7 +262,7 @@ def chain_diagram(
             text = (names[i] if names else str(i)) + (f"\n{notes[i]}" if notes else "")
             ax.text(centre[i, 0], centre[i, 1], text, ha="center", va="center", fontsize=11 if n <= 6 else 9, zorder=4)
         ax.set_xlim(-1.65, 1.65)
-        ax.set_ylim(-1.6, 1.75)
+        ax.set_ylim(bottom, 1.75)
         ax.set_aspect("equal")
         ax.axis("off")
         ax.set_title(title, wrap=True)

@@ -54,7 +54,7 @@ def answer(function: Callable[..., Any], *args: Any, tried: str, **kwargs: Any) 
     except NotImplementedError:
         raise not_written(name) from None
     except Exception as error:
-        raise CheckFailed(f"{tried}: {name} stopped with {type(error).__name__}: {error}") from error
+        raise CheckFailed(f"{tried}: {name} stopped with {type(error).__name__}: {error}{_remedy(error)}") from error
     if any(not np.array_equal(_plain(now), _plain(before)) for now, before in arrays):
         raise CheckFailed(
             f"{tried}: {name} changed an array it was given. Work on a copy: `v = v.copy()`, or `v.clone()` "
@@ -72,6 +72,13 @@ def _plain(value: Any) -> Any:
 
 def _copy(value: Any) -> Any:
     return value.detach().clone() if hasattr(value, "detach") else value.copy()
+
+
+def _remedy(error: Exception) -> str:
+    """A hint for the one exception that says little to a beginner: arrays of shapes that don't fit."""
+    if any(word in str(error) for word in ("broadcast", "shapes", "dimension", "must match")):
+        return "\nHint: print the shapes of the arrays; `keepdims=True` keeps a summed axis, `[:, None]` adds one."
+    return ""
 
 
 def compare(
@@ -122,4 +129,6 @@ def _message(tried: str, value: np.ndarray, right: np.ndarray, hint: str) -> str
 
 
 def _short(array: np.ndarray) -> str:
+    if array.ndim == 0:
+        return f"{float(array):.4g}"
     return np.array2string(array, precision=4, suppress_small=True, threshold=12, edgeitems=3, separator=", ")

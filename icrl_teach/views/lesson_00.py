@@ -40,7 +40,7 @@ def depth_view(layers: int = 4, task: str = CHAIN) -> View:
     seen, values, exact = what_it_says(task)
     error = np.abs(values - exact).max(axis=1)  # (L+1,)
     figure, (left, right) = figures.new_figure(1, 2, size=(10.0, 3.9))
-    figure.set_layout_engine("none")  # fixed margins: a faster redraw
+    figure.set_layout_engine(None)  # fixed margins: a faster redraw
     left.set_position((0.09, 0.14, 0.46, 0.76))
     right.set_position((0.64, 0.14, 0.35, 0.76))
     figures.bars(

@@ -22,12 +22,11 @@ def value_view(gamma: float, repair: float) -> View:
     horizon = 1 / (1 - gamma)
     average = float(mrp.stationary_distribution() @ r)
     figure, axes = new_figure(1, 2, size=(9.6, 4.2))
-    figure.set_layout_engine("none")  # the constrained layout would take half of the redraw
+    figure.set_layout_engine(None)  # the constrained layout would take half of the redraw
     axes[0].set_position((0.02, 0.03, 0.4, 0.88))
     axes[1].set_position((0.52, 0.2, 0.46, 0.7))
     notes = [_text(x, 1) for x in v]
     chain_diagram(TRANSITION, names=NAMES, notes=notes, shade=v, title="Darker is worth more", ax=axes[0])
-    axes[0].set_ylim(-1.3, 1.75)
     both = {"reward today": r, "value": v}
     level = {"average reward / (1 - gamma)": average * horizon}
     title = f"gamma {gamma:.2f} looks about {horizon:.0f} day{'s' if round(horizon) > 1 else ''} ahead"

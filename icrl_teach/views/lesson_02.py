@@ -36,7 +36,7 @@ def stepper_view(k: int = 4, alpha: float = 0.5) -> View:
     delta = reward + GAMMA * before[s_next] - before[s]
 
     figure, (left, right) = figures.new_figure(1, 2, size=(9.0, 3.7))
-    figure.set_layout_engine("none")  # fixed margins: twice as fast a redraw
+    figure.set_layout_engine(None)  # fixed margins: twice as fast a redraw
     left.set_position((0.02, 0.02, 0.40, 0.86))
     right.set_position((0.50, 0.15, 0.48, 0.74))
     taken = np.zeros((3, 3))
@@ -55,7 +55,7 @@ def stepper_view(k: int = 4, alpha: float = 0.5) -> View:
     )
     right.set_ylim(-3.0, 7.5)
     right.axhline(0.0, color="black", linewidth=0.8)
-    right.legend(loc="upper left", ncols=3)
+    right.legend(loc="upper left", ncols=3, frameon=False)
     alt = (
         f"Left: the three states of the robot, with one arrow from {moves}. "
         f"Right: bars of the table before and after step {k}, with the exact values; {change}."

@@ -123,7 +123,7 @@ def features_view(d: int = 12, kind: str = "groups", n: int = 3000) -> View:
     right.yaxis.set_minor_locator(NullLocator())
     right.yaxis.set_major_formatter("{x:g}")
     left.set_ylim(-13, 13)
-    figure.set_layout_engine("none")  # measuring the layout would take longer than all of the drawing
+    figure.set_layout_engine(None)  # measuring the layout would take longer than all of the drawing
     left.set_position((0.07, 0.15, 0.41, 0.75))
     right.set_position((0.57, 0.15, 0.41, 0.75))
     numbers = (

@@ -47,7 +47,7 @@ def margin_view(gamma: float, tau: float) -> View:
            yscale="log", ax=right)  # fmt: skip
     right.set_ylim(1e-8, 10.0)
     right.set_xticks([0, 10, 20, 30])
-    right.set_yticks(10.0 ** np.arange(-8, 2, 2))
+    right.set_yticks(10.0 ** np.arange(-8, 2, 2), ["1e-8", "1e-6", "1e-4", "0.01", "1"])
     right.yaxis.set_minor_locator(NullLocator())
     figure.set_layout_engine(None)  # fixed edges: half the time of a redraw goes into the layout otherwise
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.9, wspace=0.25)

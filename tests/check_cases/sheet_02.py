@@ -72,6 +72,12 @@ def batch(v, states, rewards, gamma, alpha):
     return v + alpha * np.bincount(s, weights=delta, minlength=len(v)) / np.maximum(visits, 1)
 
 
+def batch_last_visit(v, states, rewards, gamma, alpha):
+    new, s = v.copy(), states[:-1]
+    new[s] += alpha * (rewards + gamma * v[states[1:]] - v[s])
+    return new
+
+
 def batch_by_state(v, states, rewards, gamma, alpha):
     new = v.copy()
     for state in range(len(v)):
@@ -215,6 +221,7 @@ CASES = [
             (_batch_wrong(count="query"), "counts the query"),
             (_batch_wrong(fresh=True), "old and new values are mixed"),
             (_batch_wrong(buffered=True), "repeated states lost"),
+            (batch_last_visit, "only the last visit"),
             (batch_nan, "became NaN (0/0)"),
             (lambda v, s, r, g, a: batch(v, s, r, g, a) - v, "the change alone"),
             (batch_on_the_input, "Work on a copy"),

@@ -94,6 +94,10 @@ def iteration_swapped(v, x, r, gamma, alpha, beta):
     return v + alpha * weights(x, x[:-1], beta) @ (r + gamma * v[:-1] - v[1:])
 
 
+def iteration_with_the_query(v, x, r, gamma, alpha, beta):
+    return v + alpha * weights(x, x, beta)[:, :-1] @ (r + gamma * v[1:] - v[:-1])
+
+
 def iteration_from_successors(v, x, r, gamma, alpha, beta):
     return v + alpha * weights(x, x[1:], beta) @ (r + gamma * v[1:] - v[:-1])
 
@@ -211,6 +215,8 @@ CASES = [
             (lambda v, x, r, gamma, alpha, beta: iteration(v, x, r, gamma, 1.0, beta), "alpha has no effect"),
             (lambda v, x, r, gamma, alpha, beta: iteration(v, x, r, gamma, alpha, 1.0), "beta has no effect"),
             (iteration_from_successors, "off by one"),
+            (iteration_with_the_query, "the query shares in the attention"),
+            (lambda v, x, *rest: iteration(v, x, *rest)[:-1], "the query's value is missing"),
         ],
     ),
     Case(
