@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from measure import machine
 
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 
 import numpy as np
-from measure import milliseconds, peak_mebibytes, ratio, take_turns, target, threads
 
 from icrl_teach import Trajectory, empirical_operators, operator_td, random_features
+from measure import milliseconds, peak_mebibytes, ratio, take_turns, target, threads
 
 S, L = 500, 100
 LENGTHS = (10_000, 100_000, 1_000_000)

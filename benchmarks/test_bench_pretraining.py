@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 import torch
-from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 from icrl_teach import boyan_chain
 from icrl_teach.pretraining import Learner, PretrainConfig, clip_each_seed, draw_batch, split_seeds
+from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 D, S, N, L, WINDOWS, TASKS, GAMMA = 4, 10, 30, 3, 64, 128, 0.9
 CONFIG = PretrainConfig(

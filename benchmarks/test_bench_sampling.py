@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 from icrl_teach import MarkovRewardProcess, boyan_chain, sample_tasks
+from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 N_TASKS, S, N_STEPS, GAMMA = 4096, 10, 100, 0.9
 FEW = 128  # chains of the slowest loop; its time is scaled up

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 from icrl_teach import SoftmaxTransformer, build_prompt, softmax_attention, td_parameters
+from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 D, L = 16, 16
 

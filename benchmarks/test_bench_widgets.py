@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 
-import guards
 import pytest
-from measure import milliseconds, ratio, take_turns, target
 
+import guards
 from icrl_teach import figures, widgets
+from measure import milliseconds, ratio, take_turns, target
 
 
 def redraws():
