@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import matplotlib
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
@@ -66,8 +65,9 @@ def microscope_view(layer: int, query: int, beta: float) -> View:
         heard[:, -1] = np.nan
         _draw_cells(left, Z, heard)
         heading = {"ha": "left", "va": "center", "fontsize": 11.5, "fontweight": "bold"}
-        left.text(-0.5, -0.9, f"Z_{layer}: what each column holds after {layer} layers", heading)
-        left.text(-0.5, D + 4.95, f"Position {query} ({name}) hears, and moves by {step:+.3f}", heading)
+        when = f"after layer {layer}" if layer else "at first"
+        left.text(-0.5, -0.9, f"Z_{layer}: what each column holds {when}", heading)
+        left.text(-0.5, D + 4.55, f"Position {query} ({name}) hears, and moves by {step:+.3f}", heading)
         for first, rows in ((0, D + 3), (D + 5.5, 3)):
             left.add_patch(Rectangle((query - 0.5, first - 0.5), 1, rows, fill=False, edgecolor="black", linewidth=2.4))
         _draw_value(right, layer, query, trace[:, value_row(D), query], values[:, query])
@@ -84,7 +84,7 @@ def _draw_cells(ax: Axes, Z: np.ndarray, heard: np.ndarray) -> None:
         ax.imshow(cells, cmap="PuOr_r", vmin=-TOP, vmax=TOP, aspect="auto", extent=box, interpolation="nearest")
         for (i, j), value in np.ndenumerate(cells):
             if abs(value) >= 0.005:  # false for the NaN of the masked column
-                shade = "white" if abs(value) > 1.0 else "black"
+                shade = "white" if abs(value) > 1.2 else "black"
                 ax.text(j, first + i, f"{value:.2f}", ha="center", va="center", fontsize=10, color=shade)
         for i, name in enumerate(names[: len(cells)] if first == 0 else names[len(Z) :]):
             ax.text(-0.6, first + i, name, ha="right", va="center", fontsize=10.5)
@@ -101,9 +101,9 @@ def _draw_value(ax: Axes, layer: int, query: int, network: np.ndarray, td: np.nd
     ax.plot(layers, network, "-", color=NETWORK, label="network, value memory")
     ax.plot(layers, td, "x", color=TD, markersize=8, markeredgewidth=2, linestyle="none", label="weighted softmax TD")
     ax.axhline(exact, color=EXACT, linestyle="-.", label="exact value")
-    ax.axvline(layer, color="black", linewidth=1.2, linestyle=":")
+    ax.vlines([layer], -0.08, 1.8, color="black", linewidth=1.2, linestyle=":")
     ax.plot([layer], [network[layer]], "o", color=NETWORK, markersize=10)
-    ax.set_ylim(-0.08, 2.25)
+    ax.set_ylim(-0.08, 2.3)
     ax.set_xticks(range(0, N_LAYERS + 1, 4))
     ax.set_yticks([0.0, 0.5, 1.0, 1.5, 2.0])
     ax.set_xlabel("layer")
@@ -111,9 +111,7 @@ def _draw_value(ax: Axes, layer: int, query: int, network: np.ndarray, td: np.nd
     ax.set_title(f"Value of {name}: {network[layer]:.3f} at layer {layer}", fontsize=11.5)
 
 
-def _numbers(
-    layer: int, query: int, trace: np.ndarray, E: np.ndarray, values: np.ndarray, step: float
-) -> str:
+def _numbers(layer: int, query: int, trace: np.ndarray, E: np.ndarray, values: np.ndarray, step: float) -> str:
     state = STATES[query]
     share = {NAMES[s]: E[:-1][STATES[:-1] == s, query].sum() for s in range(4)}
     teachers = "   ".join(f"{name} {weight:.3f}" for name, weight in share.items())
@@ -129,8 +127,8 @@ def _numbers(
 def _alt(layer: int, query: int, beta: float, trace: np.ndarray, weight: np.ndarray, step: float) -> str:
     name, loudest = NAMES[STATES[query]], NAMES[STATES[int(weight[:-1].argmax())]]
     return (
-        f"Left: the matrix Z after {layer} layers with named rows, and below it the TD errors, the attention of position "
-        f"{query} (state {name}) at beta {beta:.3g}, largest on state {loudest}, and their products, which add up to "
-        f"{step:+.3f}. Right: the value of {name} by layer, {trace[layer, value_row(D), query]:.3f} at this one; the "
-        "network's line passes through the crosses of weighted softmax TD and rises to the exact value."
+        f"Left: the matrix Z_{layer} with named rows, and below it the TD errors, the attention of "
+        f"position {query} (state {name}) at beta {beta:.3g}, largest on state {loudest}, and their products, with "
+        f"sum {step:+.3f}. Right: the value of {name} by layer, {trace[layer, value_row(D), query]:.3f} at this one; "
+        "the network's line passes through the crosses of weighted softmax TD, beside a line at the exact value."
     )
