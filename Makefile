@@ -3,13 +3,15 @@ PYTHON ?= python3
 # Extra words for pip, for example PIP_ARGS="--index-url ..." for a CPU build of PyTorch (see README).
 PIP_ARGS ?=
 BIN := .venv/bin
+# Jupyter refuses root unless told otherwise; in a container one usually is.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with tests/sanitize.cfg
 
 .PHONY: lab test demo lint bench notebooks exercises picture clean
 
 lab: .venv/.lab
 	$(BIN)/icrl-teach doctor
-	$(BIN)/icrl-teach lab
+	$(BIN)/icrl-teach lab $(AS_ROOT)
 
 test: .venv/.test
 	$(BIN)/python -m pytest tests -n 2 --dist loadfile --cov=icrl_teach --cov-fail-under=95

@@ -56,6 +56,29 @@ _HOME = {
         "SoftmaxTransformer",
         "LinearTransformer",
     ],
+    "pretraining": [
+        "pretrain",
+        "PretrainConfig",
+        "PretrainingResult",
+        "CheckpointError",
+        "load_result",
+        "draw_batch",
+        "held_out",
+        "answers",
+        "value_error",
+        "neu_loss",
+        "neu_squared",
+        "initial_parameters",
+        "constructed_parameters",
+    ],
+    "emergence": [
+        "centre_columns",
+        "align_row",
+        "align_scores",
+        "function_agreement",
+        "learned_parts",
+        "summarise",
+    ],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)
@@ -75,10 +98,33 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:  # what editors and type checkers see
     from icrl_teach.attention import linear_attention, softmax_attention
+    from icrl_teach.emergence import (
+        align_row,
+        align_scores,
+        centre_columns,
+        function_agreement,
+        learned_parts,
+        summarise,
+    )
     from icrl_teach.environments import mrp_from_env, rollout
     from icrl_teach.features import aggregation, one_hot, position_features, random_features
     from icrl_teach.logs import read_features, read_trajectory, write_trajectory
     from icrl_teach.mrp import MarkovRewardProcess, Trajectory
+    from icrl_teach.pretraining import (
+        CheckpointError,
+        PretrainConfig,
+        PretrainingResult,
+        answers,
+        constructed_parameters,
+        draw_batch,
+        held_out,
+        initial_parameters,
+        load_result,
+        neu_loss,
+        neu_squared,
+        pretrain,
+        value_error,
+    )
     from icrl_teach.prompt import build_linear_prompt, build_prompt, reward_row, row_names, target_row, value_row
     from icrl_teach.softmax_td import (
         empirical_operators,

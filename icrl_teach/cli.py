@@ -7,11 +7,14 @@ commands only, so that `icrl-teach --help` answers at once. Every failure is one
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -347,3 +350,157 @@ def start(directory: Path, beside: bool) -> None:
         click.echo(f"To get the installed version beside yours: icrl-teach start {directory} --beside")
     click.echo(f"{len(report.written)} files written to {directory}, {len(report.same)} were there already.")
     click.echo(f"Open them with: icrl-teach lab {directory}")
+
+
+class _Sizes(click.ParamType):
+    """A size or a range of sizes: 6 or 4-8."""
+
+    name = "N or LEAST-MOST"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        if (match := re.fullmatch(r"(\d+)(?:-(\d+))?", value)) is None:
+            self.fail(f"{value!r} is neither a number such as 6 nor a range such as 4-8.", param, ctx)
+        return int(match[1]), int(match[2] or match[1])
+
+
+def _pretrain_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Command-line options as fields of PretrainConfig."""
+    names = {
+        "states": "n_states",
+        "context": "n_context",
+        "layers": "n_layers",
+        "tasks": "n_tasks",
+        "windows": "n_windows",
+        "steps": "n_steps",
+        "lr": "learning_rate",
+    }
+    fields = {names.get(name, name): value for name, value in options.items() if name not in ("seeds", "seed")}
+    if "free" in fields:
+        fields["masked"] = not fields.pop("free")
+    if "separate_layers" in fields:
+        fields["tied"] = not fields.pop("separate_layers")
+    if fields.get("d", 0) is None:  # not given: as one-hot features need it, else 4
+        fields["d"] = fields["n_states"][1] if fields["features"] == "one-hot" else 4
+    if {"seeds", "seed"} <= options.keys():
+        fields["seeds"] = tuple(range(options["seed"], options["seed"] + options["seeds"]))
+    return fields
+
+
+def _pretrain_config(ctx: click.Context, options: dict[str, Any], resumed: Path | None) -> Any:
+    """The run that the options describe; a resumed one is described by its checkpoint, and options may only agree."""
+    from icrl_teach.pretraining import PretrainConfig, load_result
+
+    if resumed is None:
+        return PretrainConfig(**_pretrain_fields(options))
+    config = load_result(resumed).config
+    before = {"seed": config.seeds[0], "seeds": len(config.seeds)}
+    given = {name: value for name, value in options.items() if _given(ctx, name)}
+    if given.keys() & before.keys():
+        given = {**before, **given}
+    return replace(config, **_pretrain_fields(given))
+
+
+@main.command()
+@click.option("--family", type=click.Choice(FAMILIES), default="boyan", show_default=True, help="Tasks to train on.")
+@click.option(
+    "--features",
+    type=click.Choice(["one-hot", "random", "aggregated"]),
+    default="one-hot",
+    show_default=True,
+    help="What the network sees of a state.",
+)
+@click.option("--feature-scale", type=float, default=1.0, show_default=True, help="Length of each feature vector.")
+@click.option("--states", type=_Sizes(), default="6", show_default=True, help="States of a task, drawn at every step.")
+@click.option("--context", type=_Sizes(), default="40", show_default=True, help="Transitions that a prompt holds.")
+@click.option("--d", type=click.IntRange(1), help="Number of features.  [default: the most states if one-hot, else 4]")
+@click.option("--layers", type=click.IntRange(1), default=4, show_default=True, help="Depth of the Transformer.")
+@click.option("--gamma", type=float, default=0.6, show_default=True, help="Discount of future rewards, 0 to below 1.")
+@click.option("--tasks", type=click.IntRange(1), default=128, show_default=True, help="Fresh tasks for each step.")
+@click.option("--windows", type=click.IntRange(1), default=2, show_default=True, help="Prompts made from each task.")
+@click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, help="Training steps to take.")
+@click.option("--lr", type=float, default=0.025, show_default=True, help="Learning rate after the warm-up.")
+@click.option(
+    "--loss",
+    type=click.Choice(["td", "value"]),
+    default="td",
+    show_default=True,
+    help="TD errors (semi-gradient), or regression on exact values for comparison.",
+)
+@click.option("--free", is_flag=True, help="Train every entry of V and A, not only those that Theorem 1 uses.")
+@click.option(
+    "--normalisation",
+    type=click.Choice(["softmax", "linear", "sigmoid"]),
+    default="softmax",
+    show_default=True,
+    help="How attention turns scores into weights.",
+)
+@click.option("--separate-layers", is_flag=True, help="Give each layer its own V and A.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs to train side by side.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the first of these runs.")
+@click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cpu or cuda.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A new file that keeps the run, so that --resume can continue it.",
+)
+@click.option("--resume", is_flag=True, help="Continue the run in --checkpoint, with the settings it was begun with.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.pass_context
+def pretrain(
+    ctx: click.Context, device: str, checkpoint: Path | None, resume: bool, as_json: bool, **options: Any
+) -> None:
+    """Train the network from noise by TD, and compare what it learned with Theorem 1's parameters.
+
+    Ctrl-C stops after the step in flight and keeps what was learned so far. Several processes:
+    torchrun --nproc-per-node 2 -m icrl_teach pretrain ...
+    """
+    if resume and checkpoint is None:
+        raise click.UsageError("--resume needs --checkpoint FILE, the run to continue.", ctx)
+    from icrl_teach import emergence, pretraining
+
+    config = _pretrain_config(ctx, options, checkpoint if resume else None)
+    result = pretraining.pretrain(
+        config, checkpoint=checkpoint, resume=resume, progress=sys.stderr.isatty(), device=device
+    )
+    if os.environ.get("RANK", "0") != "0":  # under torchrun one process speaks for all
+        return
+    summary = emergence.summarise(result)
+    click.echo(_pretrain_json(summary) if as_json else _pretrain_text(summary))
+    for seed in sorted({run["seed"] for run in summary["runs"] if not math.isfinite(run["error"])}):
+        _warn(f"seed {seed} diverged: its answers are no finite numbers; try a smaller --lr")
+    if result.steps < result.config.n_steps:
+        kept = f"; continue with --resume --checkpoint {checkpoint}" if checkpoint else ""
+        _warn(f"stopped after {result.steps} of {result.config.n_steps} steps{kept}")
+        ctx.exit(130)
+
+
+def _pretrain_text(summary: dict[str, Any]) -> str:
+    from icrl_teach.emergence import summary_text
+
+    s = summary["settings"]
+    sizes = [f"{low}" if low == high else f"{low}-{high}" for low, high in (s["n_states"], s["n_context"])]
+    heading = (
+        f"{s['family']}, {sizes[0]} states, {s['features']} features, prompts of {sizes[1]} transitions, "
+        f"{s['n_layers']} layers of {s['normalisation']} attention, gamma {s['gamma']:g}; {summary['steps']:,} steps\n"
+    )
+    return f"{heading}\n{summary_text(summary)}\n{_PRETRAIN_LEGEND}"
+
+
+_PRETRAIN_LEGEND = """
+Theorem 1 builds V's row as alpha (1, 1, -1) and A as beta I; alpha, beta and the cosines say how nearly the learned
+ones fit (columns of A centred where softmax cannot see their mean). Errors: mean squared, against the exact values."""
+
+
+def _pretrain_json(summary: dict[str, Any]) -> str:
+    """JSON has no NaN: numbers of a diverged run become null."""
+
+    def clean(x: Any) -> Any:
+        if isinstance(x, dict):
+            return {key: clean(value) for key, value in x.items()}
+        if isinstance(x, list | tuple):
+            return [clean(value) for value in x]
+        return None if isinstance(x, float) and not math.isfinite(x) else x
+
+    return json.dumps(clean(summary), indent=1, allow_nan=False)

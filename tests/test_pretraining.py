@@ -567,6 +567,18 @@ def test_ctrl_c_finishes_the_step_and_keeps_the_result(tmp_path):
     assert_same_run(pretrain(small(), checkpoint=file, resume=True, progress=False), pretrain(small(), progress=False))
 
 
+def test_a_run_does_not_depend_on_the_number_of_threads():
+    config, seen = small(n_tasks=2000, n_steps=2), []
+    torch.set_num_threads(2)
+    try:
+        two = pretrain(config, watch=lambda _: bool(seen.append(torch.get_num_threads())), progress=False)
+        assert torch.get_num_threads() == 2  # as it was
+    finally:
+        torch.set_num_threads(1)
+    assert seen == [1]
+    assert_same_run(two, pretrain(config, progress=False))
+
+
 def test_a_run_works_outside_the_main_thread():
     done = []
     thread = threading.Thread(target=lambda: done.append(pretrain(small(n_steps=1), progress=False)))
