@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import html
+import threading
 from collections.abc import Callable
 from math import log10
 from typing import Any
@@ -53,6 +54,10 @@ def render(view: View) -> str:
     )
 
 
+def _alert(error: Exception) -> str:
+    return f'<pre role="alert">{html.escape(f"{type(error).__name__}: {error}")}</pre>'
+
+
 def explore(draw: Callable[..., View], **dials: ipywidgets.Widget) -> None:
     """Show the dials and the view that `draw(**values)` returns; redraw when a dial moves.
 
@@ -64,7 +69,7 @@ def explore(draw: Callable[..., View], **dials: ipywidgets.Widget) -> None:
         try:
             screen.value = render(draw(**{name: control.value for name, control in dials.items()}))
         except Exception as error:  # the notebook would swallow it: callbacks have no cell to print in
-            screen.value = f'<pre role="alert">{html.escape(f"{type(error).__name__}: {error}")}</pre>'
+            screen.value = _alert(error)
 
     for control in dials.values():
         control.observe(redraw, names="value")
@@ -81,3 +86,75 @@ def show(box: ipywidgets.Widget, view: View) -> None:
         "text/plain": view.numbers,
     }
     display(bundle, metadata={"image/png": {"alt": view.alt}}, raw=True)
+
+
+class TrainingControl:
+    """A Start and a Stop button round a real training run; the picture is redrawn as the run goes.
+
+    run(watch, **values) trains with the dials' values, calls watch(result) now and then, and ends soon after watch
+    returns True. It works in a thread of its own, so the notebook stays alive. draw(result) returns a View; `first` is
+    the result shown before Start is pressed. An exception of either is shown in place of the picture.
+    """
+
+    def __init__(
+        self,
+        run: Callable[..., Any],
+        draw: Callable[[Any], View],
+        first: Any,
+        **dials: ipywidgets.Widget,
+    ) -> None:
+        self.run, self.draw, self.dials = run, draw, dials
+        self.start = ipywidgets.Button(description="Start", icon="play", tooltip="Train anew, from noise")
+        self.stop = ipywidgets.Button(description="Stop", icon="stop", tooltip="Stop the training", disabled=True)
+        self.status = ipywidgets.HTML()
+        self.screen = ipywidgets.HTML()
+        self.start.on_click(self._begin)
+        self.stop.on_click(self._halt)
+        self.thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+        self.first_view = draw(first)
+        self.screen.value = render(self.first_view)
+        self._say("Press Start to train anew.")
+        self.box = ipywidgets.VBox(
+            [*dials.values(), ipywidgets.HBox([self.start, self.stop]), self.status, self.screen]
+        )
+
+    def _say(self, text: str) -> None:
+        self.status.value = f'<span role="status">{html.escape(text)}</span>'
+
+    def _begin(self, _button: Any) -> None:
+        if self.thread is not None and self.thread.is_alive():
+            return
+        self._stopped.clear()
+        self.start.disabled, self.stop.disabled = True, False
+        self._say("Training. Press Stop to end it.")
+        values = {name: control.value for name, control in self.dials.items()}
+        self.thread = threading.Thread(target=self._work, args=(values,), daemon=True)
+        self.thread.start()
+
+    def _halt(self, _button: Any) -> None:
+        self._stopped.set()
+        self.stop.disabled = True
+        self._say("Stopping.")
+
+    def _watch(self, result: Any) -> bool:
+        self.screen.value = render(self.draw(result))
+        return self._stopped.is_set()
+
+    def _work(self, values: dict[str, Any]) -> None:
+        end = "Finished. Press Start to train anew."
+        try:
+            self.run(self._watch, **values)
+        except Exception as error:  # a thread has no cell to print in
+            self.screen.value = _alert(error)
+            end = "The run failed; the message is below."
+        self._say("Stopped. Press Start to train anew." if self._stopped.is_set() else end)
+        self.start.disabled, self.stop.disabled = False, True
+
+
+def training_widget(
+    run: Callable[..., Any], draw: Callable[[Any], View], first: Any, **dials: ipywidgets.Widget
+) -> None:
+    """Show a TrainingControl; without a running kernel, the picture of `first` stands in its place."""
+    control = TrainingControl(run, draw, first, **dials)
+    show(control.box, control.first_view)
