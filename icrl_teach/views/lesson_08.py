@@ -61,8 +61,9 @@ def evaluation_view(depth: int, context: float, family: str) -> View:
     figure.subplots_adjust(left=0.075, right=0.985, bottom=0.2, top=0.9, wspace=0.18)
     with matplotlib.rc_context(STYLE):
         _draw_errors(left, depth, low, middle, high)
-        left.set_title(f"{family}, n = {n}: error {middle[depth]:.3f} after {depth} layers")
+        left.set_title(f"n = {n}, {depth} layers: error {middle[depth]:.3f}")
         _draw_values(right, exact, values[depth], visits)
+        right.set_title(f"One of the 40 {family} chains")
     never = int((visits == 0).sum())
     numbers = (
         f"40 unseen {family} chains, {n} transitions each, {depth} layers\n"
@@ -107,5 +108,4 @@ def _draw_values(ax: Axes, exact: np.ndarray, values: np.ndarray, visits: np.nda
     ax.grid(visible=False, axis="x")
     ax.set_xlabel("state, and how often it was left")
     ax.set_ylabel("value")
-    ax.set_title("One of the 40 chains")
     ax.legend(loc="upper right", ncols=2)
