@@ -73,6 +73,9 @@ def _overflowing(X: np.ndarray, beta: float) -> np.ndarray:
 def _attention_mistakes(X: np.ndarray, beta: float) -> list[Mistake]:
     right = _attention(X, beta)
     free, late, zero, own, both = (_attention(X, beta, mask) for mask in MASKS[1:])
+    causal = np.triu(right)  # sources up to the reader, each column divided by its new sum
+    causal = causal / causal.sum(axis=0)
+    causal[:, -1] = right[:, -1]
     rows_with_nan = free.T.copy()  # scores are symmetric, so a softmax along rows is the transpose
     rows_with_nan[-1] = math.nan
     rows_then_zero = free.T.copy()
@@ -89,6 +92,8 @@ def _attention_mistakes(X: np.ndarray, beta: float) -> list[Mistake]:
         Mistake(own, "only the query's own cell is hidden; it is no source for anyone, so mask its whole row."),
         Mistake(both, "you hid the last column too. The query may listen; only as a source, a row, is it hidden."),
         Mistake(_attention(X, 1.0), "beta has no effect: it multiplies every score."),
+        Mistake(causal, "a causal mask crept in; here a token may listen to later ones too. Only the query is hidden."),
+        Mistake(_attention(X.T, beta), "you compared features with features: X @ X.T. Tokens are columns, so X.T @ X."),
         Mistake(
             _attention(X, beta / math.sqrt(len(X))),
             "1/sqrt(d) crept in, PyTorch's default; here beta alone sets the scale.",
@@ -140,7 +145,12 @@ def _exchanged(Z: np.ndarray, step: float) -> np.ndarray:
 
 
 def _layer_mistakes(Z: np.ndarray, alpha: float) -> list[Mistake]:
-    n, right = Z.shape[1] - 1, _layer(Z, alpha / (Z.shape[1] - 1))
+    d, n, right = len(Z) // 2, Z.shape[1] - 1, _layer(Z, alpha / (Z.shape[1] - 1))
+    weights = Z[:d].T @ (Z[d : 2 * d] - Z[:d])  # row = source, column = reader
+    deaf, full, turned = _layer(Z, alpha / n, sources=n + 1), Z.copy(), Z.copy()
+    deaf[-1, -1] = Z[-1, -1]
+    full[-1] += alpha / n * Z[-1, :n] @ np.outer(Z[:d, :n].sum(axis=0), (Z[d : 2 * d] - Z[:d]).sum(axis=0))
+    turned[-1] += alpha / n * np.vstack([weights[:n], 0 * weights[:1]]) @ Z[-1]
     return [
         Mistake(_layer(Z, alpha), "1/n is missing: the step is alpha / n."),
         Mistake(_layer(Z, alpha / (n + 1)), "divided by n + 1: n counts the transitions, not the query column."),
@@ -156,6 +166,11 @@ def _layer_mistakes(Z: np.ndarray, alpha: float) -> list[Mistake]:
             "the successor is left out: Q needs +I right of -I, for rows d to 2d - 1.",
         ),
         Mistake(_layer(Z, 1 / n), "alpha has no effect: the step is alpha / n."),
+        Mistake(deaf, "the mask hides the query as a reader. It stands left of the weights and clears their last ROW."),
+        Mistake(full, "the blocks of Q are full of ones: they are -I and I, so that feature 0 meets feature 0 only."),
+        Mistake(
+            turned, "the sum runs over the readers: column j adds up the errors of all sources i with weights [i, j]."
+        ),
         Mistake(
             _exchanged(Z, alpha / n),
             "source and query are exchanged, Q is transposed: -I and I stand in its first d ROWS.",

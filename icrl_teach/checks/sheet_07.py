@@ -134,6 +134,8 @@ def check_value_matrix(value_matrix: Callable[..., Any]) -> None:
             right[d + 2, i] = alpha * u[i]
         swapped = np.array([0.0] * d + [1.0, -1.0, 1.0])
         no_target = np.array([0.0] * d + [1.0, 0.0, -1.0])
+        half = right.copy()
+        half[-1, -1] = -1.0
         mistakes = [
             Mistake(-right, "the whole sign is turned: u is reward plus target minus value."),
             Mistake(abs(right), "the own value must be subtracted: the last entry of u is -1."),
@@ -146,6 +148,7 @@ def check_value_matrix(value_matrix: Callable[..., Any]) -> None:
             Mistake(alpha * np.outer(rows[d], u), "V writes into the reward row, and would change what was observed."),
             Mistake(alpha * np.outer(np.ones(d + 3), u), "V writes into every row; only its last row is not 0."),
             Mistake(right / alpha, "alpha has no effect: it multiplies u."),
+            Mistake(half, "alpha multiplies all of u: the last entry of the row is -alpha, not -1."),
             Mistake(alpha * u, "this is the vector alpha u alone; V is a matrix with that vector as its last row."),
         ]
         tried = f"V for d = {d} and alpha = {alpha}"
@@ -204,6 +207,8 @@ def _shift_mistakes(H: np.ndarray, gamma: float) -> list[Mistake]:
     kept[-2, -1] = H[-2, -1]
     everything[:, :-1] = H[:, 1:]
     everything[-2] = right[-2]
+    crossed = H.copy()
+    crossed[-2], crossed[-1, :-1] = 0.0, H[-1, :-1] + gamma * H[-2, 1:]
     return [
         Mistake(wrong_way, "the shift goes the wrong way: column j needs the value of column j+1, its successor."),
         Mistake(_shift(H, 1.0), "gamma is forgotten: target memory holds the discounted value."),
@@ -214,6 +219,7 @@ def _shift_mistakes(H: np.ndarray, gamma: float) -> list[Mistake]:
         Mistake(emptied, "value memory is gone: read it, but leave it as it is."),
         Mistake(kept, "the last cell of target memory keeps its old content; nothing follows the query, so it is 0."),
         Mistake(everything, "all rows moved to the left; only target memory changes."),
+        Mistake(crossed, "W is transposed: its row d+1 says where it writes, its column d+2 what it reads."),
         Mistake(H, "nothing has changed: return the new matrix."),
     ]
 
@@ -321,7 +327,10 @@ def _dual_mistakes(Z: np.ndarray, alpha: float, beta: float, gamma: float, A: np
     wrapped, chained = _dual(Z, one, two, A), single.copy()
     wrapped[-2, -1] += (two @ Z @ E)[0]
     chained[-2, :-1] += (two @ single @ E)[1:]
+    before = single.copy()
+    before[-2] += np.append((two @ Z)[1:], 0.0) @ E
     return [
+        Mistake(before, "Pi came before E: first the mean for each column, then the move. The order is V2 Z E Pi."),
         Mistake(single, "target memory has not moved: add the second head, V2 Z E Pi."),
         Mistake(_shift(single, gamma), "this is the time shift, which clears target memory; a second head only adds."),
         Mistake(_dual(Z, one, two, A, move=0), "Pi is missing: the step belongs one column to the left."),

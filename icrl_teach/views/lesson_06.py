@@ -40,7 +40,7 @@ def attention_view(beta: float, query: int, kind: str) -> View:
     total, average = weights.sum() + 0.0, weights @ rewards + 0.0
     figure, (left, right) = new_figure(1, 2, size=(9.8, 4.3))
     figure.set_layout_engine(None)  # fixed margins draw faster than fitted ones
-    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.15, top=0.9, wspace=0.23)
+    figure.subplots_adjust(left=0.085, right=0.985, bottom=0.15, top=0.9, wspace=0.26)
     _draw_matrix(left, E, query, kind)
     _draw_weights(right, weights, rewards, kind)
     word = "average" if kind == "softmax" else "weighted sum"
@@ -60,6 +60,11 @@ def attention_view(beta: float, query: int, kind: str) -> View:
     return View(figure, alt, numbers)
 
 
+def _digits(weights: np.ndarray) -> int:
+    """Two decimals; three where all weights are small, as in linear attention at low beta."""
+    return 2 if np.abs(weights).max() >= 0.1 else 3
+
+
 def _draw_matrix(ax: Axes, E: np.ndarray, query: int, kind: str) -> None:
     """The matrix with its numbers, without a colour bar: `figures.heat_map` takes too long for a dial."""
     short, size = [*NAMES[:-1], "q: B"], len(E)
@@ -69,9 +74,11 @@ def _draw_matrix(ax: Axes, E: np.ndarray, query: int, kind: str) -> None:
         ax.imshow(E, cmap="Blues" if kind == "softmax" else "PuOr_r", vmin=0.0 if kind == "softmax" else -top, vmax=top,
                   aspect="auto")  # fmt: skip
         ax.grid(visible=False)
+        digits = _digits(E)
         for (i, j), weight in np.ndenumerate(E[:-1]):
             color = "white" if abs(weight) > 0.6 * top else "black"
-            ax.text(j, i, f"{round(weight, 2) + 0.0:.2f}", ha="center", va="center", fontsize=9.5, color=color)
+            number = f"{round(weight, digits) + 0.0:.{digits}f}"
+            ax.text(j, i, number, ha="center", va="center", fontsize=9.5, color=color)
         ax.add_patch(Rectangle((-0.5, size - 1.5), size, 1, facecolor="#dddddd", edgecolor="#777777", hatch="//"))
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
         ax.text((size - 1) / 2, size - 1, "masked: no reward yet", ha="center", va="center", fontsize=10, bbox=box)
@@ -84,6 +91,7 @@ def _draw_matrix(ax: Axes, E: np.ndarray, query: int, kind: str) -> None:
 
 
 def _draw_weights(ax: Axes, weights: np.ndarray, rewards: np.ndarray, kind: str) -> None:
+    digits = _digits(weights)
     with matplotlib.rc_context(STYLE):
         places = np.arange(len(weights))
         ax.bar(places, weights, 0.7, color=BLUE if kind == "softmax" else ORANGE,
@@ -96,8 +104,8 @@ def _draw_weights(ax: Axes, weights: np.ndarray, rewards: np.ndarray, kind: str)
         ax.set_ylim(low - 0.1 * (high - low) if low < 0 else 0.0, high + 0.14 * (high - low))
         for place, weight in zip(places, weights, strict=True):
             shift = 3 if weight >= 0 else -3
-            ax.annotate(f"{round(weight, 2) + 0.0:.2f}", (place, weight), (0, shift), textcoords="offset points",
-                        ha="center", va="bottom" if weight >= 0 else "top", fontsize=9.5)  # fmt: skip
+            ax.annotate(f"{round(weight, digits) + 0.0:.{digits}f}", (place, weight), (0, shift), fontsize=9.5,
+                        textcoords="offset points", ha="center", va="bottom" if weight >= 0 else "top")  # fmt: skip
         ax.yaxis.set_major_locator(MaxNLocator(5))
         ax.set_xlabel("source and its reward")
         ax.set_ylabel("weight")

@@ -70,6 +70,13 @@ def weights_deaf_query(X, beta):
     return torch.softmax(g, dim=0)
 
 
+def weights_with_causal_mask(X, beta):
+    g = scores(X, beta)
+    g = g.masked_fill(torch.ones_like(g).tril(-1) > 0, -INF)
+    g[-1] = -INF
+    return torch.softmax(g, dim=0)
+
+
 def weights_that_overflow(X, beta):
     exp = torch.exp(scores(X, beta))
     exp[-1] = 0.0
@@ -111,6 +118,24 @@ def layer_with(change):
         return Z + alpha / n * P @ Z @ M @ (Z.T @ Q @ Z)
 
     return wrong
+
+
+def layer_masked_right(Z, alpha):
+    P, Q, M = parameters(Z)
+    return Z + alpha / (Z.shape[1] - 1) * P @ Z @ (Z.T @ Q @ Z) @ M
+
+
+def layer_turned(Z, alpha):
+    _, Q, M = parameters(Z)
+    new = Z.clone()
+    new[-1] += alpha / (Z.shape[1] - 1) * (M @ Z.T @ Q @ Z) @ Z[-1]
+    return new
+
+
+def full_blocks(P, Q, M, n):
+    d, Q = len(Q) // 2, Q.clone()
+    Q[:d, :d], Q[:d, d : 2 * d] = -1.0, 1.0
+    return P, Q, M, n
 
 
 def without_successor(P, Q, M, n):
@@ -226,6 +251,8 @@ CASES = [
             (lambda X, beta: weights(X, beta / len(X) ** 0.5), "1/sqrt(d)"),
             (lambda X, beta: weights(X, beta)[:-1], "row of the query is missing"),
             (weights_that_overflow, "exp overflowed"),
+            (weights_with_causal_mask, "causal mask"),
+            (lambda X, beta: weights(X.T, beta), "features with features"),
         ],
     ),
     Case(
@@ -242,6 +269,9 @@ CASES = [
             (lambda Z, alpha: layer(Z, 1.0), "alpha has no effect"),
             (layer_with(lambda P, Q, M, n: (P, Q.T, M, n)), "Q is transposed"),
             (layer_in_place, "changed an array it was given"),
+            (layer_masked_right, "hides the query as a reader"),
+            (layer_with(full_blocks), "blocks of Q are full"),
+            (layer_turned, "sum runs over the readers"),
         ],
     ),
     Case(

@@ -89,6 +89,12 @@ def in_row(row, u=(1.0, 1.0, -1.0)):
     return wrong
 
 
+def minus_one(d, alpha):
+    V = value_matrix(d, alpha)
+    V[-1, -1] = -1.0
+    return V
+
+
 def every_row(d, alpha):
     return value_matrix(d, alpha)[-1:].expand(d + 3, d + 3)
 
@@ -159,6 +165,13 @@ def time_shift_by_matrices(H, gamma):
     rows, columns = H.shape
     U, W = torch.eye(rows, **double), torch.zeros(rows, rows, **double)
     U[-2, -2], W[-2, -1] = 0, gamma
+    return U @ H + W @ H @ torch.diag(torch.ones(columns - 1, **double), -1)
+
+
+def time_shift_with_w_turned(H, gamma):
+    rows, columns = H.shape
+    U, W = torch.eye(rows, **double), torch.zeros(rows, rows, **double)
+    U[-2, -2], W[-1, -2] = 0, gamma
     return U @ H + W @ H @ torch.diag(torch.ones(columns - 1, **double), -1)
 
 
@@ -247,6 +260,12 @@ def dual_layer(Z, alpha, beta, gamma, second=None, move=None):
     return Z + value_matrix(d, alpha) @ Z @ E + V2 @ Z @ E @ Pi
 
 
+def dual_moved_first(Z, alpha, beta, gamma):
+    d, n = Z.shape[0] - 3, Z.shape[1] - 1
+    E, Pi = attention(Z, score_matrix(d, beta)), torch.diag(torch.ones(n, **double), -1)
+    return Z + value_matrix(d, alpha) @ Z @ E + in_row_scaled(-2)(d, alpha, gamma) @ Z @ Pi @ E
+
+
 def in_row_scaled(row, with_alpha=True, with_gamma=True):
     return lambda d, alpha, gamma: in_row(row)(d, (alpha if with_alpha else 1.0) * (gamma if with_gamma else 1.0))
 
@@ -318,6 +337,7 @@ CASES = [
             (every_row, "V writes into every row"),
             (lambda d, alpha: value_matrix(d, 1.0), "alpha has no effect"),
             (lambda d, alpha: value_matrix(d, alpha)[-1], "the vector alpha u alone"),
+            (minus_one, "the last entry of the row is -alpha"),
         ],
     ),
     Case(
@@ -356,6 +376,7 @@ CASES = [
             (shift_all_rows, "all rows moved to the left"),
             (lambda H, gamma: H, "nothing has changed"),
             (shift_in_place, "changed an array it was given"),
+            (time_shift_with_w_turned, "W is transposed"),
         ],
     ),
     Case(
@@ -405,6 +426,7 @@ CASES = [
             (lambda *inputs: dual_layer(*inputs, second=in_row_scaled(-2, with_alpha=False)), "alpha is missing in V2"),
             (lambda *inputs: dual_layer(*inputs, second=in_row_scaled(-1)), "V2 writes into value memory"),
             (dual_chained, "what the first had written"),
+            (dual_moved_first, "Pi came before E"),
         ],
     ),
 ]
