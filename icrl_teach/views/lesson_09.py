@@ -56,7 +56,7 @@ def windows_picture(states: Sequence[int], n_context: int, names: Sequence[str])
         ax.text(-0.7, 0, "states", ha="right", va="center", fontsize=11)
         ax.text(-0.7, -1.0, "windows", ha="right", va="center", fontsize=11)
         ax.axis("off")
-        ax.set_title("Each window slides by one; its last state is the question")
+        ax.set_title("Each window slides by one; its last state is the query")
     return figure
 
 
