@@ -14,7 +14,7 @@ lab: .venv/.lab
 	$(BIN)/icrl-teach lab $(AS_ROOT)
 
 test: .venv/.test
-	$(BIN)/python -m pytest tests -n 2 --dist loadfile --cov=icrl_teach --cov-fail-under=95
+	$(BIN)/python -m pytest tests -n 2 --dist worksteal --cov=icrl_teach --cov-fail-under=95
 	$(BIN)/python -m pytest $(NOTEBOOKS) -n 2 --dist loadscope lessons solutions
 
 demo: .venv/.lab

@@ -1,0 +1,141 @@
+"""The arrays behind the figures: what is drawn is what was given; the second cue beside colour; alternative text."""
+
+from __future__ import annotations
+
+import ipywidgets
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from icrl_teach import figures, widgets
+from icrl_teach.figures import View, bars, chain_diagram, curves, heat_map, new_figure, picture, png_bytes
+
+NAMES = {"title": "rising", "xlabel": "layer", "ylabel": "error"}
+
+
+def test_curves_draw_the_given_numbers_each_with_its_own_look():
+    x, ys = np.arange(5), {"a": np.arange(5.0), "b": np.arange(5.0) ** 2, "c": np.ones(5)}
+    figure = curves(x, ys, **NAMES, yscale="log", references={"floor": 0.5}, bands={"a": (np.zeros(5), np.ones(5))})
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    for label, y in ys.items():
+        np.testing.assert_allclose(lines[label].get_ydata(), y)
+        np.testing.assert_allclose(lines[label].get_xdata(), x)
+    assert set(lines["floor"].get_ydata()) == {0.5}
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines.values()}
+    assert len(looks) == len({look[0] for look in looks}) == 4
+    assert len({line.get_marker() for label, line in lines.items() if label in ys}) == 3
+    axes = figure.axes[0]
+    assert (axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()) == ("rising", "layer", "error")
+    assert axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "c", "floor"]
+
+
+def test_points_are_drawn_without_a_line():
+    (line,) = curves([0, 1], {"a": [1, 2]}, **NAMES, points=True).axes[0].lines
+    assert line.get_linestyle() == "None"
+
+
+def test_a_heat_map_shows_the_matrix_and_writes_its_numbers():
+    matrix = np.array([[0.0, 1.25], [2.5, 0.5]])
+    axes = heat_map(matrix, **NAMES, row_names=["r0", "r1"], column_names=["c0", "c1"]).axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), matrix)
+    assert [text.get_text() for text in axes.texts] == ["0.00", "1.25", "2.50", "0.50"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["r0", "r1"]
+    assert axes.images[0].get_clim() == (0.0, 2.5)
+
+
+def test_a_signed_heat_map_is_symmetric_about_zero():
+    image = heat_map([[-3.0, 1.0]], **NAMES).axes[0].images[0]
+    assert image.get_clim() == (-3.0, 3.0)
+    assert heat_map([[-3.0, 1.0]], **NAMES, limit=5.0).axes[0].images[0].get_clim() == (-5.0, 5.0)
+
+
+def test_a_large_heat_map_writes_no_numbers():
+    assert not heat_map(np.ones((30, 30)), **NAMES).axes[0].texts
+
+
+def test_bars_have_the_given_heights_and_a_hatch_each():
+    axes = bars(["x", "y"], {"a": [1.0, 2.0], "b": [3.0, 4.0]}, **NAMES, references={"line": 2.0}).axes[0]
+    assert [patch.get_height() for patch in axes.patches] == [1.0, 2.0, 3.0, 4.0]
+    assert len({patch.get_hatch() for patch in axes.patches}) == 2
+
+
+def test_a_chain_has_a_circle_a_state_and_an_arrow_a_transition():
+    P = [[0.1, 0.9, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]
+    axes = chain_diagram(P, title="three states", names=["A", "B", "C"], notes=["1", "2", "3"], shade=[0, 1, 2]).axes[0]
+    kinds = [type(patch).__name__ for patch in axes.patches]
+    assert (kinds.count("Circle"), kinds.count("FancyArrowPatch")) == (3, 5)
+    written = {text.get_text() for text in axes.texts}
+    assert {"A\n1", "B\n2", "C\n3", "0.10", "0.90", "0.50", "1.00"} <= written
+
+
+def test_panels_share_one_figure():
+    figure, axes = new_figure(1, 2)
+    assert curves([0, 1], {"a": [0, 1]}, **NAMES, ax=axes[0]) is figure
+    assert heat_map([[1.0]], **NAMES, ax=axes[1]) is figure
+
+
+def test_the_same_figure_gives_the_same_bytes():
+    one, two = (png_bytes(curves([0, 1], {"a": [0, 1]}, **NAMES)) for _ in range(2))
+    assert one == two
+
+
+def test_colours_stay_apart_in_shades_of_grey_or_by_their_second_cue():
+    grey = [float(np.dot(to_rgb(color), (0.2126, 0.7152, 0.0722))) for color in figures.PALETTE]
+    close = [(i, j) for i in range(7) for j in range(i) if abs(grey[i] - grey[j]) < 0.05]
+    assert all(figures.MARKERS[i] != figures.MARKERS[j] and figures.LINES[i] != figures.LINES[j] for i, j in close)
+
+
+def test_a_picture_carries_its_alternative_text_and_needs_one():
+    figure = curves([0, 1], {"a": [0, 1]}, **NAMES)
+    _, metadata = picture(figure, "A line that rises from zero to one.")._repr_mimebundle_()
+    assert metadata["image/png"]["alt"] == "A line that rises from zero to one."
+    with pytest.raises(ValueError, match=r"alt is 'a plot'; say in a sentence what the picture shows"):
+        picture(figure, "a plot")
+
+
+def view(level):
+    if level > 8:
+        raise ValueError("level is too <high>")
+    return View(curves([0, 1], {"a": [0, level]}, **NAMES), f"A line that rises to {level}.", f"level {level:.2f}")
+
+
+def test_a_dial_redraws_picture_text_and_numbers_and_shows_an_error_instead_of_dying(monkeypatch):
+    shown = []
+    monkeypatch.setattr(widgets, "display", lambda bundle, **more: shown.append((bundle, more)))
+    boxes = []
+    monkeypatch.setattr(widgets, "show", lambda box, first: boxes.append(box))
+    control = widgets.dial("level", 0, 10, 2)
+    widgets.explore(view, level=control)
+    screen = boxes[0].children[-1]
+    first = screen.value
+    assert 'alt="A line that rises to 2."' in first
+    assert "level 2.00" in first
+    control.value = 5
+    assert "level 5.00" in screen.value
+    assert screen.value.split("base64,")[1][:4000] != first.split("base64,")[1][:4000]
+    control.value = 9
+    assert 'role="alert"' in screen.value
+    assert "ValueError: level is too &lt;high&gt;" in screen.value
+    control.value = 3
+    assert "level 3.00" in screen.value
+
+
+def test_the_stored_output_reads_as_a_page_without_a_widget(monkeypatch):
+    shown = []
+    monkeypatch.setattr(widgets, "display", lambda bundle, **more: shown.append((bundle, more)))
+    widgets.explore(view, level=widgets.dial("level", 0, 10, 2))
+    ((bundle, more),) = shown
+    assert bundle["text/plain"] == "level 2.00"
+    assert bundle["image/png"]
+    assert more["metadata"]["image/png"]["alt"] == "A line that rises to 2."
+
+
+def test_dials_are_labelled_and_take_the_scale_that_fits():
+    whole, decimal = widgets.dial("layers", 0, 64, 4), widgets.dial("gamma", 0.0, 0.95, 0.5)
+    assert isinstance(whole, ipywidgets.IntSlider)
+    assert isinstance(decimal, ipywidgets.FloatSlider)
+    log = widgets.log_dial("beta", 0.01, 100, 1.0)
+    assert (round(log.base**log.min, 6), round(log.base**log.max, 6)) == (0.01, 100)
+    buttons = widgets.choice("family", ["boyan", "loop"], "loop")
+    assert [w.description for w in (whole, decimal, log, buttons)] == ["layers", "gamma", "beta", "family"]
