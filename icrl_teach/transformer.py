@@ -61,6 +61,23 @@ def time_shift(H: Float[Tensor, "*batch rows cols"], gamma: float) -> Float[Tens
     return torch.cat([H[..., : target_row(d), :], target, H[..., value_row(d) :, :]], dim=-2)
 
 
+def read(
+    offers: Float[Tensor, "*batch rows cols"], E: Float[Tensor, "*batch cols cols"]
+) -> Float[Tensor, "*batch rows cols"]:
+    """What every column takes from a few rows of offers: offers E, in equal shares of its columns to all threads.
+
+    PyTorch multiplies a matrix by a single vector on one thread only, and that product is all that a layer of the
+    constructed network has left to do.
+    """
+    n, shares = E.shape[-1], torch.get_num_threads()
+    if E.ndim > 2 or offers.shape[0] > 1 or n < 512 or shares == 1:
+        return offers @ E
+    size = n // shares
+    listeners = E.mT[: size * shares].unflatten(0, (shares, size))  # (shares, size, n), a view
+    shared = torch.bmm(listeners, offers.mT.expand(shares, n, 1)).flatten()
+    return torch.cat([shared, E.mT[size * shares :] @ offers[0]])[None]
+
+
 def check_prompt(prompt: Tensor, rows: int) -> None:
     """Raise ValueError unless the prompt has the rows the network was built for, and a transition."""
     if prompt.ndim < 2 or prompt.shape[-2] != rows or prompt.shape[-1] < 2:
@@ -192,7 +209,7 @@ class SoftmaxTransformer(nn.Module):
         """`layer` with known attention, multiplying only the rows of V (and V2) that are not zero."""
         H = Z.clone()
         for name, written in rows.items():
-            update = self._weights(name, index, Z)[written] @ Z @ E
+            update = read(self._weights(name, index, Z)[written] @ Z, E)
             H[..., written, :] += shift_left(update) if name == "V2" else update
         return H if self.block == "dual" else time_shift(H, self.gamma)
 

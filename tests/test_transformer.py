@@ -319,3 +319,17 @@ def test_linear_attention_by_the_formula(rows, n, seed):
 def test_a_prompt_takes_the_finer_precision_of_features_and_rewards():
     assert build_prompt([[1], [2]], np.array([0.1])).dtype == torch.float64
     assert build_prompt(np.ones((2, 1), dtype=np.float32), np.array([0.1], dtype=np.float32)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("n", [100, 700, 701])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_reading_in_shares_equals_one_product(n, threads, rng):
+    before = torch.get_num_threads()
+    E = torch.softmax(torch.from_numpy(rng.standard_normal((n, n))), dim=1).mT
+    offers = torch.from_numpy(rng.standard_normal((2, n)))
+    torch.set_num_threads(threads)
+    try:
+        for some in (offers[:1], offers):
+            np.testing.assert_allclose(transformer.read(some, E), some.numpy() @ E.numpy(), rtol=0, atol=1e-12)
+    finally:
+        torch.set_num_threads(before)
