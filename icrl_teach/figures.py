@@ -71,10 +71,16 @@ def use_style() -> None:
     matplotlib.rcParams.update(STYLE)
 
 
-def new_figure(rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None) -> tuple[Figure, np.ndarray]:
-    """An empty figure with rows x columns panels; size in inches. Returns the figure and a (rows*columns,) array."""
+def new_figure(
+    rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None, fitted: bool = True
+) -> tuple[Figure, np.ndarray]:
+    """An empty figure with rows x columns panels; size in inches. Returns the figure and a (rows*columns,) array.
+
+    fitted: margins follow the labels. Fitting takes half of a redraw, so a view behind a widget sets its own margins.
+    """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size or (min(7.0 * columns, 10.5), 3.9 * rows), layout="constrained")
+        layout: Any = "constrained" if fitted else None
+        figure = Figure(figsize=size or (min(7.0 * columns, 10.5), 3.9 * rows), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False)
     return figure, axes.ravel()
 

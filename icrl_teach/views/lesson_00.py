@@ -39,8 +39,7 @@ def depth_view(layers: int = 4, task: str = CHAIN) -> View:
     """Values after 0..64 layers beside the exact ones, and where that is on the error's way down."""
     seen, values, exact = what_it_says(task)
     error = np.abs(values - exact).max(axis=1)  # (L+1,)
-    figure, (left, right) = figures.new_figure(1, 2, size=(10.0, 3.9))
-    figure.set_layout_engine(None)  # fixed margins: a faster redraw
+    figure, (left, right) = figures.new_figure(1, 2, size=(10.0, 3.9), fitted=False)
     left.set_position((0.09, 0.14, 0.46, 0.76))
     right.set_position((0.64, 0.14, 0.35, 0.76))
     figures.bars(

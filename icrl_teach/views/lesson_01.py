@@ -21,8 +21,7 @@ def value_view(gamma: float, repair: float) -> View:
     v = mrp.value()
     horizon = 1 / (1 - gamma)
     average = float(mrp.stationary_distribution() @ r)
-    figure, axes = new_figure(1, 2, size=(9.6, 4.2))
-    figure.set_layout_engine(None)  # the constrained layout would take half of the redraw
+    figure, axes = new_figure(1, 2, size=(9.6, 4.2), fitted=False)
     axes[0].set_position((0.02, 0.03, 0.4, 0.88))
     axes[1].set_position((0.52, 0.2, 0.46, 0.7))
     notes = [_text(x, 1) for x in v]

@@ -35,8 +35,7 @@ def stepper_view(k: int = 4, alpha: float = 0.5) -> View:
     s, s_next, reward = int(walk.states[k - 1]), int(walk.states[k]), walk.rewards[k - 1]
     delta = reward + GAMMA * before[s_next] - before[s]
 
-    figure, (left, right) = figures.new_figure(1, 2, size=(9.0, 3.7))
-    figure.set_layout_engine(None)  # fixed margins: twice as fast a redraw
+    figure, (left, right) = figures.new_figure(1, 2, size=(9.0, 3.7), fitted=False)
     left.set_position((0.02, 0.02, 0.40, 0.86))
     right.set_position((0.50, 0.15, 0.48, 0.74))
     taken = np.zeros((3, 3))

@@ -101,7 +101,7 @@ def features_view(d: int = 12, kind: str = "groups", n: int = 3000) -> View:
     """Exact value, best fit and LSTD with d features; beside it the two parts of the squared error against d."""
     _, v, mu = _walked()
     fixed, added = _split(kind, d, n, mu)
-    figure, (left, right) = figures.new_figure(1, 2, size=(10.5, 3.9))
+    figure, (left, right) = figures.new_figure(1, 2, size=(10.5, 3.9), fitted=False)
     lines = {"exact value": v, "best fit": best_fit(kind, d), f"LSTD, {n} steps": learned(kind, d, n)}
     title = f"{kind}, d = {d}: error {fixed:.2f} + {added:.2f} = {fixed + added:.2f}"
     figures.curves(np.arange(N_STATES), lines, title=title, xlabel="place", ylabel="value", ax=left)
@@ -123,7 +123,6 @@ def features_view(d: int = 12, kind: str = "groups", n: int = 3000) -> View:
     right.yaxis.set_minor_locator(NullLocator())
     right.yaxis.set_major_formatter("{x:g}")
     left.set_ylim(-13, 13)
-    figure.set_layout_engine(None)  # measuring the layout would take longer than all of the drawing
     left.set_position((0.07, 0.15, 0.41, 0.75))
     right.set_position((0.57, 0.15, 0.41, 0.75))
     numbers = (

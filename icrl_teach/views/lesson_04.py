@@ -66,8 +66,7 @@ def temperature_view(beta: float) -> View:
     """The values of six states at one inverse temperature, between the two references; the gaps along the dial."""
     soft, linear, tabular = softmax_values(beta), linear_values(beta), tabular_values()
     gap_linear, gap_tabular = np.abs(soft - linear).max(), np.abs(soft - tabular).max()
-    figure, (left, right) = new_figure(1, 2, size=(9.4, 3.7))
-    figure.set_layout_engine(None)  # fixed margins draw faster than fitted ones
+    figure, (left, right) = new_figure(1, 2, size=(9.4, 3.7), fitted=False)
     figure.subplots_adjust(left=0.075, right=0.985, bottom=0.145, top=0.91, wspace=0.24)
     if gap_linear < gap_tabular / 3:
         place = "near linear TD"

@@ -36,7 +36,7 @@ def margin_view(gamma: float, tau: float) -> View:
     lines = {"measured": error, "spectral radius": error[0] * rate**layers}
     if C > 0:
         lines["bound 1 - 2C"] = error[0] * bound**layers
-    figure, (left, right) = new_figure(1, 2, size=(10.0, 4.2))
+    figure, (left, right) = new_figure(1, 2, size=(10.0, 4.2), fitted=False)
     level = (1.0 + gamma) / 2.0
     bars(list("ABCD"), {"M(s, s)": np.diag(M)}, title=f"Diagonal: margin C = {C:.3f}", xlabel="state",
          ylabel="weight a state gives to itself", references={"(1 + gamma) / 2": level}, ax=left)  # fmt: skip
@@ -49,7 +49,6 @@ def margin_view(gamma: float, tau: float) -> View:
     right.set_xticks([0, 10, 20, 30])
     right.set_yticks(10.0 ** np.arange(-8, 2, 2), ["1e-8", "1e-6", "1e-4", "0.01", "1"])
     right.yaxis.set_minor_locator(NullLocator())
-    figure.set_layout_engine(None)  # fixed edges: half the time of a redraw goes into the layout otherwise
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.9, wspace=0.25)
     found = f"The bound promises at most {bound:.3f} a layer." if C > 0 else "The bound promises nothing."
     alt = (

@@ -38,8 +38,7 @@ def attention_view(beta: float, query: int, kind: str) -> View:
     E = attention_matrix(beta, kind)
     weights, rewards = E[:-1, query], REWARD[WALK[:-1]]
     total, average = weights.sum() + 0.0, weights @ rewards + 0.0
-    figure, (left, right) = new_figure(1, 2, size=(9.8, 4.3))
-    figure.set_layout_engine(None)  # fixed margins draw faster than fitted ones
+    figure, (left, right) = new_figure(1, 2, size=(9.8, 4.3), fitted=False)
     figure.subplots_adjust(left=0.085, right=0.985, bottom=0.15, top=0.9, wspace=0.26)
     _draw_matrix(left, E, query, kind)
     _draw_weights(right, weights, rewards, kind)

@@ -56,8 +56,7 @@ def evaluation_view(depth: int, context: float, family: str) -> View:
     error, values, visits = errors_by_layer(family, n)
     low, middle, high = np.quantile(error, [0.25, 0.5, 0.75], axis=1)
     floor, exact = middle[-1], _tasks(family)[0][0].value()
-    figure, (left, right) = new_figure(1, 2, size=(9.4, 3.9))
-    figure.set_layout_engine(None)  # fixed margins draw faster than fitted ones
+    figure, (left, right) = new_figure(1, 2, size=(9.4, 3.9), fitted=False)
     figure.subplots_adjust(left=0.075, right=0.985, bottom=0.2, top=0.9, wspace=0.18)
     with matplotlib.rc_context(STYLE):
         _draw_errors(left, depth, low, middle, high)

@@ -114,8 +114,7 @@ def learning_view(step: int, rate: float) -> View:
     run, reference, at = _runs()[rate], levels(_config(rate)), round(step / EVERY)
     test = _test(_config(rate))
     exact = test.value.gather(-1, test.query)[:, 0].numpy()
-    figure, (left, right) = new_figure(1, 2, size=(9.6, 3.9))
-    figure.set_layout_engine(None)  # fixed margins draw faster than fitted ones
+    figure, (left, right) = new_figure(1, 2, size=(9.6, 3.9), fitted=False)
     figure.subplots_adjust(left=0.085, right=0.985, bottom=0.145, top=0.9, wspace=0.24)
     error = run.errors[at]
     with matplotlib.rc_context(STYLE):
@@ -146,8 +145,7 @@ def learning_picture(result: PretrainingResult) -> View:
     reference = levels(config)
     steps = np.array(result.history["step"])
     errors = np.array(result.history["error"]).mean(axis=1)
-    figure, (ax,) = new_figure(size=(7.4, 3.8))
-    figure.set_layout_engine(None)
+    figure, (ax,) = new_figure(size=(7.4, 3.8), fitted=False)
     figure.subplots_adjust(left=0.11, right=0.98, bottom=0.15, top=0.9)
     with matplotlib.rc_context(STYLE):
         _draw_curve(ax, steps, errors, reference)
