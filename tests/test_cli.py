@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from command_line import elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
 from icrl_teach import Trajectory, cli, comparison, doctor, evaluation, mrp_from_env, one_hot, rollout, write_trajectory
 from icrl_teach._progress import progress
 
@@ -27,24 +28,6 @@ REWARDS = [1.0, 0.0, 1.0, -2.0, 0.5, 1.0, 0.0, -2.0, 1.0, 0.25]
 
 def run(*args: str) -> Result:
     return CliRunner().invoke(cli.main, [str(a) for a in args])
-
-
-def fails(result: Result, *fragments: str) -> None:
-    """One line on stderr that holds the fragments, nothing on stdout, exit code 2."""
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert result.stderr.startswith("icrl-teach: error: ")
-    assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
-    for fragment in fragments:
-        assert fragment in result.stderr
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """Each test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ICRL_TEACH_DEBUG", raising=False)
-    return tmp_path
 
 
 def write_log(path: Path, walk=WALK, rewards=REWARDS) -> Path:

@@ -8,6 +8,7 @@ import sys
 import pytest
 from click.testing import CliRunner, Result
 
+from command_line import elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
 from icrl_teach import PretrainConfig, cli, load_result, pretrain, pretraining, summarise
 
 SMALL = ["--steps", "3", "--tasks", "8", "--layers", "2"]
@@ -15,21 +16,6 @@ SMALL = ["--steps", "3", "--tasks", "8", "--layers", "2"]
 
 def run(*args: str) -> Result:
     return CliRunner().invoke(cli.main, ["pretrain", *map(str, args)])
-
-
-def fails(result: Result, *fragments: str) -> None:
-    assert result.exit_code == 2 and result.stdout == ""
-    assert result.stderr.startswith("icrl-teach: error: ") and result.stderr.count("\n") == 1
-    assert "Traceback" not in result.stderr
-    for fragment in fragments:
-        assert fragment in result.stderr
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ICRL_TEACH_DEBUG", raising=False)
-    return tmp_path
 
 
 @pytest.fixture

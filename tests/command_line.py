@@ -1,0 +1,24 @@
+"""What the tests of the command line share."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import Result
+
+
+def fails(result: Result, *fragments: str) -> None:
+    """One line on stderr that holds the fragments, nothing on stdout, exit code 2."""
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("icrl-teach: error: ")
+    assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
+    for fragment in fragments:
+        assert fragment in result.stderr
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Each test of a file that imports this works in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ICRL_TEACH_DEBUG", raising=False)
+    return tmp_path
