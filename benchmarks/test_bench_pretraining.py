@@ -10,7 +10,16 @@ import pytest
 import torch
 
 from icrl_teach import boyan_chain
-from icrl_teach.pretraining import Learner, PretrainConfig, clip_each_seed, draw_batch, split_seeds
+from icrl_teach.emergence import TD_ROW, summarise
+from icrl_teach.pretraining import (
+    Learner,
+    PretrainConfig,
+    PretrainingResult,
+    clip_each_seed,
+    draw_batch,
+    pretrain,
+    split_seeds,
+)
 from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 D, S, N, L, WINDOWS, TASKS, GAMMA = 4, 10, 30, 3, 64, 128, 0.9
@@ -142,4 +151,37 @@ def test_training_against_one_prompt_at_a_time(benchmark, row, n_threads):
             "-",
             f"{operations / taken / flops:.2%} of the product peak, {moved / taken / bandwidth:.1%} of the memory peak",
             "reported",
+        )
+
+
+def outcome(result: PretrainingResult) -> str:
+    """What was learned, in words: how far V's row is from (1, 1, -1), and the error beside the constructed one's."""
+    summary = summarise(result)
+    off = [max(abs(a - b) for a, b in zip(run["V"], TD_ROW, strict=True)) for run in summary["runs"]]
+    errors = [run["error"] for run in summary["runs"]]
+    return (
+        f"V's row within 0.2 of (1, 1, -1): {sum(each < 0.2 for each in off)} of {len(off)}; "
+        f"held-out error {min(errors):.4f} to {max(errors):.4f}, constructed {summary['constructed_error']:.4f}"
+    )
+
+
+def test_the_reference_run(benchmark, row):
+    configs = {"one seed": PretrainConfig(), "five seeds": PretrainConfig(seeds=(0, 1, 2, 3, 4))}
+    results: dict[str, PretrainingResult] = {}
+
+    def run(name: str) -> None:
+        results[name] = pretrain(configs[name], progress=False)
+
+    seconds = take_turns({name: lambda name=name: run(name) for name in configs}, 2)
+    benchmark.pedantic(run, args=("one seed",), rounds=1)
+    for name in configs:
+        fast = min(seconds[name]) <= 15
+        row(
+            "pretraining",
+            f"the reference run, 2,000 steps of 128 tasks x 2 windows, {name}: {outcome(results[name])}",
+            milliseconds(seconds, name),
+            "one seed",
+            milliseconds(seconds, "one seed"),
+            f"{ratio(seconds, name, 'one seed'):.2f}",
+            target(fast, "one run within 15 s") if name == "one seed" else "reported",
         )

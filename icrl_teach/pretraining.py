@@ -364,6 +364,9 @@ class Learner(nn.Module):
 
     def forward(self, *batch: Tensor) -> Float[Tensor, " n_seeds"]:
         """The loss of every seed; the batch has a first axis of seeds. One vmap instead of a loop of trainings."""
+        if len(self.config.seeds) == 1:  # no axis to add: a quarter of the time of a step goes without vmap
+            theta = {name: stacked[0] for name, stacked in self.theta.items()}
+            return loss(theta, Batch(*(t[0] for t in batch)), self.config)[None]
         return vmap(lambda theta, *one: loss(theta, Batch(*one), self.config))(dict(self.theta), *batch)
 
 

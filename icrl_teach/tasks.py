@@ -150,4 +150,4 @@ def sample_tasks(
         two_ahead[:] = 1.0 - one_ahead[:, :-1]
         weights[:, S - 1] = -uniform(B, S).log()
     reward = 2.0 * uniform(B, S) - 1.0
-    return TaskBatch(weights / weights.sum(-1, keepdim=True), reward, gamma)
+    return TaskBatch(weights.div_(weights.sum(-1, keepdim=True)), reward, gamma)

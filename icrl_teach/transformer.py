@@ -51,31 +51,30 @@ def td_parameters(
 
 def shift_left(X: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch rows cols"]:
     """X Pi: column j receives column j+1; the last column becomes 0, because nothing follows the query."""
-    return torch.nn.functional.pad(X[..., 1:], (0, 1))
+    return torch.nn.functional.pad(X, (-1, 1))
 
 
 def time_shift(H: Float[Tensor, "*batch rows cols"], gamma: float) -> Float[Tensor, "*batch rows cols"]:
     """U H + W H Pi: clear target memory, refill it with gamma times the shifted, new value memory (eqs. 16-17)."""
-    d = H.shape[-2] - 3
-    target = gamma * shift_left(H[..., value_row(d) : value_row(d) + 1, :])
-    return torch.cat([H[..., : target_row(d), :], target, H[..., value_row(d) :, :]], dim=-2)
+    above, value = H[..., :-2, :], H[..., -1:, :]
+    return torch.cat([above, gamma * shift_left(value), value], dim=-2)
 
 
 def read(
     offers: Float[Tensor, "*batch rows cols"], E: Float[Tensor, "*batch cols cols"]
 ) -> Float[Tensor, "*batch rows cols"]:
-    """What every column takes from a few rows of offers: offers E, in equal shares of its columns to all threads.
+    """What every column takes from a few rows of offers: offers E, in equal shares of its columns for all threads.
 
-    PyTorch multiplies a matrix by a single vector on one thread only, and that product is all that a layer of the
+    PyTorch multiplies a single vector and a matrix on one thread only, and that product is all that a layer of the
     constructed network has left to do.
     """
-    n, shares = E.shape[-1], torch.get_num_threads()
-    if E.ndim > 2 or offers.shape[0] > 1 or n < 512 or shares == 1:
+    n, shares = E.shape[-1], 32
+    if E.ndim > 2 or offers.shape[0] > 1 or n < 512:
         return offers @ E
-    size = n // shares
-    listeners = E.mT[: size * shares].unflatten(0, (shares, size))  # (shares, size, n), a view
-    shared = torch.bmm(listeners, offers.mT.expand(shares, n, 1)).flatten()
-    return torch.cat([shared, E.mT[size * shares :] @ offers[0]])[None]
+    whole = n - n % shares
+    listeners = E[:, :whole].unflatten(1, (shares, -1)).movedim(1, 0)  # (shares, n, n // shares), a view
+    shared = torch.bmm(offers.expand(shares, 1, n), listeners).reshape(1, whole)
+    return torch.cat([shared, offers @ E[:, whole:]], dim=1)
 
 
 def check_prompt(prompt: Tensor, rows: int) -> None:
@@ -159,8 +158,9 @@ class SoftmaxTransformer(nn.Module):
 
     def values(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch cols"]:
         """Value memory of every column after L layers, (..., n+1)."""
-        last = deque(self.layers(prompt), maxlen=1)[0]
-        return last[..., value_row(self.d), :]
+        check_prompt(prompt, n_rows(self.d))
+        layers = self._memories(prompt) if self.scores_are_fixed() else self.layers(prompt)
+        return deque(layers, maxlen=1)[0][..., -1, :]  # value memory is the last row of both
 
     def trace(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "depth *batch rows cols"]:
         """Z_0, Z_1, ..., Z_L stacked along a new first axis: (L+1, ..., d+3, n+1)."""
@@ -190,28 +190,42 @@ class SoftmaxTransformer(nn.Module):
         Each item: (..., d+3, n+1). Raises ValueError, at the first item, for a prompt of the wrong shape.
         """
         check_prompt(prompt, n_rows(self.d))
-        yield (Z := prompt)
-        if not self.scores_are_fixed():
-            for index in range(self.n_layers):
-                yield (Z := self.layer(Z, index))
+        if self.scores_are_fixed():
+            for memory in self._memories(prompt):
+                yield torch.cat([prompt[..., : self.d, :], memory], dim=-2)
             return
-        E = softmax_attention(prompt, self._weights("A", 0, prompt))
-        rows = {name: self._written_rows(name) for name in self._writers()}
+        yield (Z := prompt)
         for index in range(self.n_layers):
-            yield (Z := self._layer_given_attention(Z, index, E, rows))
+            yield (Z := self.layer(Z, index))
 
-    def _written_rows(self, name: str) -> slice:
-        """The rows that V (or V2) writes in any layer: the smallest slice that holds them all."""
-        rows = getattr(self, name).any(dim=2).any(dim=0).nonzero()[:, 0].tolist()
-        return slice(rows[0], rows[-1] + 1) if rows else slice(0, 0)
+    def _memories(self, prompt: Tensor) -> Iterator[Tensor]:
+        """The memory rows of Z_0, ..., Z_L, (..., 3, n+1), when scores are fixed: attention is built once.
 
-    def _layer_given_attention(self, Z: Tensor, index: int, E: Tensor, rows: dict[str, slice]) -> Tensor:
-        """`layer` with known attention, multiplying only the rows of V (and V2) that are not zero."""
-        H = Z.clone()
-        for name, written in rows.items():
-            update = read(self._weights(name, index, Z)[written] @ Z, E)
-            H[..., written, :] += shift_left(update) if name == "V2" else update
-        return H if self.block == "dual" else time_shift(H, self.gamma)
+        An item is overwritten by the next step: copy what must last.
+        """
+        E = softmax_attention(prompt, self._weights("A", 0, prompt))
+        heads = {name: self._memory_head(name, prompt) for name in self._writers()}
+        memory = prompt[..., self.d :, :].clone()
+        yield memory
+        for index in range(self.n_layers):
+            updates = []
+            for name, (rows, layers) in heads.items():
+                weights, from_features = layers[0 if self.tied else index]
+                update = read(from_features + weights @ memory, E)
+                updates.append((rows, shift_left(update) if name == "V2" else update))
+            for rows, update in updates:
+                memory[..., rows, :] += update
+            memory = memory if self.block == "dual" else time_shift(memory, self.gamma)
+            yield memory
+
+    def _memory_head(self, name: str, prompt: Tensor) -> tuple[slice, list[tuple[Tensor, Tensor]]]:
+        """The memory rows that V (or V2) writes: the smallest slice that holds them all; and for each of its layers
+        those rows' weights on memory, and what they offer of feature rows, which no layer changes."""
+        d = self.d
+        written = getattr(self, name)[:, d:].any(dim=2).any(dim=0).nonzero()[:, 0].tolist()
+        rows = slice(written[0], written[-1] + 1) if written else slice(0, 0)
+        layers = [self._weights(name, index, prompt)[d:][rows] for index in range(1 if self.tied else self.n_layers)]
+        return rows, [(W[:, d:], W[:, :d] @ prompt[..., :d, :]) for W in layers]
 
 
 class LinearTransformer(nn.Module):
