@@ -11,15 +11,8 @@ import torch
 
 from icrl_teach import boyan_chain
 from icrl_teach.emergence import TD_ROW, summarise
-from icrl_teach.pretraining import (
-    Learner,
-    PretrainConfig,
-    PretrainingResult,
-    clip_each_seed,
-    draw_batch,
-    pretrain,
-    split_seeds,
-)
+from icrl_teach.losses import PretrainConfig, draw_batch
+from icrl_teach.pretraining import Learner, PretrainingResult, clip_each_seed, pretrain, split_seeds
 from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 D, S, N, L, WINDOWS, TASKS, GAMMA = 4, 10, 30, 3, 64, 128, 0.9

@@ -56,21 +56,18 @@ _HOME = {
         "SoftmaxTransformer",
         "LinearTransformer",
     ],
-    "pretraining": [
-        "pretrain",
+    "losses": [
         "PretrainConfig",
-        "PretrainingResult",
-        "CheckpointError",
-        "load_result",
         "draw_batch",
         "held_out",
+        "initial_parameters",
+        "constructed_parameters",
         "answers",
         "value_error",
         "neu_loss",
         "neu_squared",
-        "initial_parameters",
-        "constructed_parameters",
     ],
+    "pretraining": ["pretrain", "PretrainingResult", "CheckpointError", "load_result"],
     "emergence": [
         "centre_columns",
         "align_row",
@@ -109,22 +106,19 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from icrl_teach.environments import mrp_from_env, rollout
     from icrl_teach.features import aggregation, one_hot, position_features, random_features
     from icrl_teach.logs import read_features, read_trajectory, write_trajectory
-    from icrl_teach.mrp import MarkovRewardProcess, Trajectory
-    from icrl_teach.pretraining import (
-        CheckpointError,
+    from icrl_teach.losses import (
         PretrainConfig,
-        PretrainingResult,
         answers,
         constructed_parameters,
         draw_batch,
         held_out,
         initial_parameters,
-        load_result,
         neu_loss,
         neu_squared,
-        pretrain,
         value_error,
     )
+    from icrl_teach.mrp import MarkovRewardProcess, Trajectory
+    from icrl_teach.pretraining import CheckpointError, PretrainingResult, load_result, pretrain
     from icrl_teach.prompt import build_linear_prompt, build_prompt, reward_row, row_names, target_row, value_row
     from icrl_teach.softmax_td import (
         empirical_operators,

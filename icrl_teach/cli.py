@@ -390,7 +390,8 @@ def _pretrain_fields(options: dict[str, Any]) -> dict[str, Any]:
 
 def _pretrain_config(ctx: click.Context, options: dict[str, Any], resumed: Path | None) -> Any:
     """The run that the options describe; a resumed one is described by its checkpoint, and options may only agree."""
-    from icrl_teach.pretraining import PretrainConfig, load_result
+    from icrl_teach.losses import PretrainConfig
+    from icrl_teach.pretraining import load_result
 
     if resumed is None:
         return PretrainConfig(**_pretrain_fields(options))

@@ -14,16 +14,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from icrl_teach.pretraining import (
+from icrl_teach.losses import (
     Batch,
     Parameters,
     PretrainConfig,
-    PretrainingResult,
     answers,
     constructed_parameters,
     held_out,
     value_error,
 )
+from icrl_teach.pretraining import PretrainingResult
 from icrl_teach.prompt import reward_row, value_row
 
 TD_ROW = (1.0, 1.0, -1.0)

@@ -18,7 +18,18 @@ HOME = Path(icrl_teach.__file__).parent
 # not name (progress bars, the notebooks' copies, the command line's parts) stand where their imports allow.
 FLOORS = [
     *("_validate", "_progress", "mrp", "features", "prompt", "attention"),
-    *("tasks", "environments", "logs", "td", "softmax_td", "theory", "transformer", "pretraining", "emergence"),
+    *(
+        "tasks",
+        "environments",
+        "logs",
+        "td",
+        "softmax_td",
+        "theory",
+        "transformer",
+        "losses",
+        "pretraining",
+        "emergence",
+    ),
     *("course", "figures", "comparison", "evaluation", "views", "widgets", "checks", "doctor", "cli"),
 ]
 

@@ -24,24 +24,19 @@ import torch
 
 import icrl_teach.pretraining as engine
 from icrl_teach import PretrainConfig, build_prompt, constructed_parameters, draw_batch, pretrain, value_error
-from icrl_teach.pretraining import (
+from icrl_teach.losses import (
     Batch,
-    CheckpointError,
-    Learner,
     answers,
-    clip_each_seed,
     held_out,
     initial_parameters,
-    learning_rate_at,
-    load_result,
     loss,
     neu_loss,
     neu_squared,
-    split_seeds,
     td_errors_of,
     to_transformer,
     window_counts,
 )
+from icrl_teach.pretraining import CheckpointError, Learner, clip_each_seed, learning_rate_at, load_result, split_seeds
 from oracles import assert_close, softmax_td_loops
 
 NORMALISATIONS = pytest.mark.parametrize("normalisation", ["softmax", "linear", "sigmoid"])

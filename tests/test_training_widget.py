@@ -6,9 +6,8 @@ import threading
 
 import pytest
 
-from icrl_teach import widgets
+from icrl_teach import PretrainConfig, pretrain, widgets
 from icrl_teach.figures import View, new_figure
-from icrl_teach.pretraining import PretrainConfig, pretrain
 from icrl_teach.views.lesson_09 import learning_picture
 from icrl_teach.widgets import TrainingControl, choice, training_widget
 

@@ -14,16 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from icrl_teach.figures import STYLE, View, colors, new_figure
-from icrl_teach.pretraining import (
-    Batch,
-    PretrainConfig,
-    PretrainingResult,
-    answers,
-    constructed_parameters,
-    held_out,
-    pretrain,
-    value_error,
-)
+from icrl_teach.losses import Batch, PretrainConfig, answers, constructed_parameters, held_out, value_error
+from icrl_teach.pretraining import PretrainingResult, pretrain
 
 LEARNED, BUILT, CONSTANT = colors(3)
 N_STEPS, EVERY = 200, 10

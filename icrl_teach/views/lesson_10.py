@@ -48,7 +48,8 @@ def record(path: Path = RECORD) -> None:
     import torch
 
     from icrl_teach.logs import atomic_write
-    from icrl_teach.pretraining import PretrainConfig, constructed_parameters, held_out, pretrain, value_error
+    from icrl_teach.losses import PretrainConfig, constructed_parameters, held_out, value_error
+    from icrl_teach.pretraining import pretrain
 
     config = PretrainConfig(
         n_tasks=32, n_steps=N_STEPS, learning_rate=0.1, seeds=tuple(range(N_SEEDS)), snapshot_every=EVERY
