@@ -87,7 +87,8 @@ def rollout(env: str | gym.Env[Any, Any], policy: ArrayLike | None, n_steps: int
     n_states, n_actions = _sizes(made)
     cumulative = _policy(policy, n_states, n_actions).cumsum(axis=1)
     cumulative[:, -1] = np.inf
-    uniforms = np.random.default_rng(seed).random(n_steps)
+    # Not default_rng(seed): Gymnasium seeds its own generator so, and actions would follow the environment's luck.
+    uniforms = np.random.default_rng([seed, 1]).random(n_steps)
     states, rewards = np.empty(n_steps + 1, dtype=np.int64), np.empty(n_steps)
     states[0] = made.reset(seed=int(seed))[0]
     for t in range(n_steps):

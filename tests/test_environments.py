@@ -186,6 +186,31 @@ def test_the_seed_decides_the_walk():
     assert (one.states == same.states).all() and (one.states != other.states).any()
 
 
+class Coin(gym.Env):
+    """Guess a coin: one draw a step, and none in reset. Two states, so that the walk can move."""
+
+    observation_space, action_space = gym.spaces.Discrete(2), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        side = int(self.np_random.random() < 0.5)
+        return side, 1.0 if action != side else -1.0, False, False, {}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_policy_cannot_foresee_the_environment_s_luck(seed):
+    """Both draw uniform numbers from one seed. From one stream, every guess would be right: the mean would be 1."""
+    walk = rollout(Coin(), None, 4000, seed)
+    coins = 1.0 - 2.0 * walk.states[1:]  # +1 or -1
+    guesses = -walk.rewards * coins
+    for lag in range(-3, 4):  # nor any draw a little earlier or later
+        earlier, later = (guesses, coins) if lag >= 0 else (coins, guesses)
+        assert abs(np.mean(earlier[: 4000 - abs(lag)] * later[abs(lag) :])) < 0.07
+
+
 def test_a_walk_knows_all_states_by_their_numbers():
     assert rollout("FrozenLake-v1", None, 3, seed=0).labels == tuple(str(s) for s in range(16))
 
