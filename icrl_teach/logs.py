@@ -85,6 +85,7 @@ def _join(
     index: dict[str, int] = {}
     states, rewards = array("q"), array("d")
     expected = episode = ""
+    begun: set[str] = set()  # no episode may come back
     for line, row in rows:
         if len(row) != width:
             raise LogError(
@@ -97,8 +98,14 @@ def _join(
                 f"{path.name}, line {line}: state is {state!r} but the row before led to {expected!r}; "
                 "rows must connect, or an 'episode' column must separate episodes"
             )
-        if episode_at is not None:
+        if episode_at is not None and (new_episode or not states):
+            if row[episode_at] in begun:
+                raise LogError(
+                    f"{path.name}, line {line}: episode {row[episode_at]!r} comes back after {episode!r}; "
+                    "sort the rows by episode, or give each episode a name of its own"
+                )
             episode = row[episode_at]
+            begun.add(episode)
         states.append(index.setdefault(state, len(index)))
         rewards.append(_number(path, line, "reward", reward))
         expected = next_state

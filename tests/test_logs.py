@@ -64,6 +64,16 @@ def test_an_episode_column_joins_episodes_by_restart(tmp_path):
     assert read.rewards.tolist() == [0, 1, 0, 0, 5]
 
 
+def test_episodes_that_interleave_are_refused(tmp_path):
+    (tmp_path / "log.csv").write_text("episode,state,reward,next_state\nA,a,0,b\nB,a,0,b\nA,b,1,a\n")
+    with pytest.raises(logs.LogError) as error:
+        read_trajectory(tmp_path / "log.csv")
+    assert str(error.value) == (
+        "log.csv, line 4: episode 'A' comes back after 'B'; "
+        "sort the rows by episode, or give each episode a name of its own"
+    )
+
+
 def test_within_an_episode_rows_must_connect(tmp_path):
     (tmp_path / "log.csv").write_text("episode,state,reward,next_state\n1,a,0,b\n1,c,1,a\n")
     with pytest.raises(ValueError, match=r"log\.csv, line 3: state is 'c' but the row before led to 'b'"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from icrl_teach import figures
 from icrl_teach.environments import mrp_from_env, rollout
@@ -24,7 +25,7 @@ def what_it_says(task: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The lesson's task, read by the lesson's network: states seen (V,), values (L+1, V), exact values (V,)."""
     if task == CHAIN:
         mrp = boyan_chain(8, GAMMA, np.random.default_rng(23))
-        walk = mrp.sample(1000, np.random.default_rng(0))
+        walk = mrp.sample(1000, np.random.default_rng(7))
     else:
         policy = 0.8 * np.eye(4)[ARROWS] + 0.05
         mrp, walk = mrp_from_env(task, policy, GAMMA), rollout(task, policy, 2000, seed=0)
@@ -39,13 +40,14 @@ def depth_view(layers: int = 4, task: str = CHAIN) -> View:
     """Values after 0..64 layers beside the exact ones, and where that is on the error's way down."""
     seen, values, exact = what_it_says(task)
     error = np.abs(values - exact).max(axis=1)  # (L+1,)
+    title = f"{task} after {layers} layer{'' if layers == 1 else 's'}"
     figure, (left, right) = figures.new_figure(1, 2, size=(10.0, 3.9), fitted=False)
     left.set_position((0.09, 0.14, 0.46, 0.76))
     right.set_position((0.64, 0.14, 0.35, 0.76))
     figures.bars(
         [str(s) for s in seen],
         {"Transformer": values[layers], "exact": exact},
-        title=f"{task} after {layers} layer{'' if layers == 1 else 's'}",
+        title=title,
         xlabel="state",
         ylabel="value v(s)",
         ax=left,
@@ -68,10 +70,16 @@ def depth_view(layers: int = 4, task: str = CHAIN) -> View:
         [layers], [error[layers]], marker="s", markersize=11, color=figures.PALETTE[1], linestyle="none", clip_on=False
     )
     alt = (
-        f"Left: bars of each state's value on the {task} after {layers} layers, beside the exact value. "
-        "Right: the falling largest error by layer, with a square at this layer."
+        f"Left: bars of each state's value, {title}, beside the exact value. "
+        "Right: the largest error by layer, with a square at this layer."
     )
     return View(figure, alt, _numbers(layers, seen, values[layers], exact, error[layers]))
+
+
+def name_squares(ax: Axes) -> None:
+    """Write the start, the holes and the goal of the 4 x 4 lake above their numbers."""
+    for square, name in {0: "start", 5: "hole", 7: "hole", 11: "hole", 12: "hole", 15: "goal"}.items():
+        ax.text(square % 4, square // 4 - 0.3, name, ha="center", va="center", fontsize=10)
 
 
 def _numbers(layers: int, seen: np.ndarray, values: np.ndarray, exact: np.ndarray, error: float) -> str:
