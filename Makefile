@@ -1,6 +1,6 @@
 # make lab   set up, check, and open the course        make test   set up and run every test
 PYTHON ?= python3
-# Extra words for pip, for example PIP_ARGS="--index-url ..." for a CPU build of PyTorch (see README).
+# Extra words for pip, for example PIP_ARGS="--extra-index-url ..." for a CPU build of PyTorch (see README).
 PIP_ARGS ?=
 BIN := .venv/bin
 # Jupyter refuses root unless told otherwise; in a container one usually is.
