@@ -332,9 +332,9 @@ class NeuEstimate(NamedTuple):
 def neu_loss(parameters: Parameters, batch: Batch, config: PretrainConfig, n_groups: int = 32) -> NeuEstimate:
     """J = ||E[delta grad f]||, the norm of the expected update, by the norm of the mean over groups of tasks.
 
-    Noise can only lengthen a mean, so the estimate is biased upwards, down to a sampling floor; `neu_squared` is not.
-    The standard error is that of the mean in its own direction. n_groups must divide the number of tasks (else
-    ValueError).
+    On average noise lengthens a mean, so the estimate is biased upwards and stops at a sampling floor (`neu_squared`
+    is not biased). The standard error is that of the mean in its own direction. n_groups must divide the number of
+    tasks (else ValueError).
     """
     g = _checked_groups(parameters, batch, config, n_groups)
     mean = g.mean(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ def check_windows(windows: Callable[..., Any]) -> None:
         right = [[int(states[start + k]) for k in range(n + 1)] for start in range(length - n)]
         wrongs = {
             "a window of n transitions has n + 1 states; yours have n.": _slices(states, n, 1, length - n + 1),
+            "the number of windows is right, but each lacks its last state, the query: n + 1 states.": _slices(
+                states, n, 1, length - n
+            ),
             "the last window is missing: a walk of m states holds m - n windows.": right[:-1],
             "your windows don't overlap. Slide by one: the next window starts one state later.": _slices(
                 states, n + 1, n + 1, length
@@ -68,7 +71,12 @@ def _loss_values(f: np.ndarray, states: np.ndarray, reward: np.ndarray, gamma: f
     right = _loss(f, f, R, gamma)
     errors = R + gamma * f[:, 1:] - f[:, :-1]
     early, late = (_rewards(states, reward, n + by, W) for by in (-1, 1))
+    every = _rewards(states, reward, n, W + 1)  # also on leaving the last query: fits a single error by broadcasting
     return right, [
+        Mistake(
+            ((every + gamma * f[:, 1:] - f[:, :-1]) ** 2).mean() if W == 1 else right,
+            "one reward too many: the last window is only a target, so leave its query out: states[:, n:-1].",
+        ),
         Mistake(_loss(f, f, R, 1.0), "gamma is missing in front of the next window's answer."),
         Mistake(_loss(f, f, early, gamma), "off by one: that reward led INTO the query. Take the one on leaving it."),
         Mistake(_loss(f, f, late, gamma), "off by one: that is the reward on leaving the NEXT query."),
@@ -79,6 +87,10 @@ def _loss_values(f: np.ndarray, states: np.ndarray, reward: np.ndarray, gamma: f
         Mistake(((R + gamma * f[:, 1:] + f[:, :-1]) ** 2).mean(), "the window's own answer is subtracted, not added."),
         Mistake(errors.mean() ** 2, "square each error first, then take the mean: else opposite errors cancel."),
         Mistake(errors.mean(), "this is the mean error; square each of them before the mean."),
+        Mistake(
+            (errors**2).sum(axis=1).mean(),
+            "you add up the windows of a walk and average over walks only; average over both.",
+        ),
         Mistake((errors**2).sum(), "this is the sum of the squares; take their mean over tasks and windows."),
         Mistake((errors**2).mean() / 2, "there is a factor 1/2 too much; here the loss is the plain mean of squares."),
     ]
@@ -92,8 +104,8 @@ def _slope(loss: Callable[[np.ndarray], float], theta: np.ndarray) -> np.ndarray
 
 def check_td_loss(td_loss: Callable[..., Any]) -> None:
     """td_loss(f, states, reward, gamma) -> scalar tensor: right in value, and semi-gradient (finite differences)."""
-    rng = np.random.default_rng(902)
-    for B, n, W, S, gamma in ((1, 2, 1, 3, 0.5), (3, 4, 2, 4, 0.7), (4, 3, 5, 5, 0.9)):
+    rng = np.random.default_rng(912)
+    for B, n, W, S, gamma in ((2, 2, 1, 3, 0.5), (3, 4, 2, 4, 0.7), (4, 3, 5, 5, 0.9)):
         states, reward = rng.integers(S, size=(B, n + W + 1)), rng.uniform(-1, 1, (B, S))
         x, theta = rng.standard_normal((B, W + 1, 2)), rng.standard_normal(2)
         tried = f"{B} walks of {n + W + 1} states, {W + 1} windows of {n} transitions, gamma {gamma}"
@@ -140,15 +152,39 @@ def check_descend(descend: Callable[..., Any]) -> None:
         def loss(theta: Any, batch: Any, scale: np.ndarray = scale) -> Any:
             return (torch.tensor(scale) * (theta - batch) ** 2).sum()  # its slope is 2 scale (theta - batch)
 
-        given = [torch.tensor(batch) for batch in batches]
-        got = answer(descend, torch.tensor(start), given, loss, rate, tried=tried)
+        theta = torch.tensor(start)
+        got = _descended(descend, theta, (torch.tensor(batch) for batch in batches), loss, rate, tried)
         wrongs = _descents(start, batches, scale, rate)
         right = wrongs.pop("right")
         mistakes = [Mistake(output, hint) for hint, output in wrongs.items()]
         compare(
             got, right, tried=tried, mistakes=mistakes, hint="theta <- theta - learning_rate * slope, batch by batch."
         )
+        if theta.requires_grad:
+            raise CheckFailed(
+                f"{tried}: the numbers are right, but the theta you were given now requires a gradient.\n"
+                "Hint: requires_grad_() changes the tensor itself: work on a copy, theta.detach().clone()."
+            )
+        if not isinstance(got, torch.Tensor) or got.requires_grad:
+            raise CheckFailed(
+                f"{tried}: the numbers are right, but what you return is not a tensor without gradient.\n"
+                "Hint: return theta.detach(), else later steps drag the whole history along."
+            )
     passed("one step down the slope for every batch, each from where the last one ended")
+
+
+def _descended(
+    descend: Callable[..., Any], theta: torch.Tensor, batches: Iterator[Any], loss: Any, rate: float, tried: str
+) -> Any:
+    """The learner's answer on batches that can be walked through once, with a hint for len() and an index."""
+    try:
+        return answer(descend, theta, batches, loss, rate, tried=tried)
+    except CheckFailed as failed:
+        if isinstance(failed.__cause__, TypeError) and "generator" in str(failed.__cause__):
+            raise CheckFailed(
+                f"{failed}\nHint: batches may be a generator, without length or index: use `for batch in batches`."
+            ) from failed.__cause__
+        raise
 
 
 def _descents(start: np.ndarray, batches: list[np.ndarray], scale: np.ndarray, rate: float) -> dict[str, np.ndarray]:

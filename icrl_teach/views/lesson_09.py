@@ -116,7 +116,7 @@ def learning_view(step: int, rate: float) -> View:
         _draw_answers(right, exact, run.answers[at])
     numbers = (
         f"training step {at * EVERY}, learning rate {rate}\n"
-        f"mean squared error on unseen tasks   {error:.2f}\n"
+        f"squared value error, unseen tasks    {error:.2f}\n"
         f"best constant                        {reference.constant:.2f}\n"
         f"constructed network, beta 4          {reference.constructed:.2f}\n"
         f"below the best constant: {error < reference.constant}\n"
@@ -166,7 +166,7 @@ def _draw_curve(ax: Axes, steps: np.ndarray, errors: np.ndarray, reference: Leve
     ax.set_ylim(LOW, HIGH)
     ax.set_yticks([-2, -1, 0], ["0.01", "0.1", "1"])
     ax.set_xlabel("training step")
-    ax.set_ylabel("mean squared error")
+    ax.set_ylabel("squared value error")
     ax.legend(loc=(0.42, 0.56))
 
 

@@ -25,6 +25,10 @@ def windows_by_loop(states, n):
     return [list(states[t : t + n + 1]) for t in range(len(states) - n)]
 
 
+def too_short_windows(states, n):
+    return np.array([states[t : t + n] for t in range(len(states) - n)])
+
+
 def full_windows(step):
     def wrong(states, n):
         starts = [t for t in range(0, len(states), step(n)) if t + n + 1 <= len(states)]
@@ -61,6 +65,11 @@ def make_loss(shift=0, target=lambda f: f[:, 1:].detach(), guess=lambda f: f[:, 
     return wrong
 
 
+def td_loss_with_a_reward_too_many(f, states, reward, gamma):
+    R = reward.gather(1, states[:, states.shape[1] - f.shape[1] :])
+    return (R + gamma * f[:, 1:].detach() - f[:, :-1]).square().mean()
+
+
 def descend(theta, batches, loss, learning_rate):
     for batch in batches:
         theta = theta.detach().clone().requires_grad_()
@@ -77,11 +86,44 @@ def descend_with_backward(theta, batches, loss, learning_rate, clear=True):
             theta -= learning_rate * theta.grad
         if clear:
             theta.grad = None
-    return theta
+    return theta.detach()
 
 
 def descend_piling_up(theta, batches, loss, learning_rate):
     return descend_with_backward(theta, batches, loss, learning_rate, clear=False)
+
+
+def descend_by_index(theta, batches, loss, learning_rate):
+    for i in range(len(batches)):
+        theta = descend(theta, [batches[i]], loss, learning_rate)
+    return theta
+
+
+def descend_first_only(theta, batches, loss, learning_rate):
+    return descend(theta, list(batches)[:1], loss, learning_rate)
+
+
+def descend_without_the_last(theta, batches, loss, learning_rate):
+    return descend(theta, list(batches)[:-1], loss, learning_rate)
+
+
+def descend_on_the_same(theta, batches, loss, learning_rate):
+    batches = list(batches)
+    return descend(theta, [batches[0]] * len(batches), loss, learning_rate)
+
+
+def descend_with_its_graph(theta, batches, loss, learning_rate):
+    theta = theta.clone().requires_grad_()
+    for batch in batches:
+        theta = theta - learning_rate * torch.autograd.grad(loss(theta, batch), theta)[0]
+    return theta
+
+
+def descend_marking_the_given(theta, batches, loss, learning_rate):
+    for batch in batches:
+        theta.requires_grad_()
+        theta = (theta - learning_rate * torch.autograd.grad(loss(theta, batch), theta)[0]).detach()
+    return theta
 
 
 def descend_from_the_start(theta, batches, loss, learning_rate):
@@ -127,6 +169,7 @@ CASES = [
         right=[windows, windows_by_loop],
         wrong=[
             (lambda states, n: windows(states, n - 1), "yours have n."),
+            (too_short_windows, "each lacks its last state"),
             (lambda states, n: windows(states, n)[:-1], "the last window is missing"),
             (full_windows(lambda n: n + 1), "your windows don't overlap"),
             (full_windows(lambda n: n), "share one state only"),
@@ -146,6 +189,8 @@ CASES = [
             (make_loss(gamma=1.0), "gamma is missing"),
             (make_loss(shift=-1), "led INTO the query"),
             (make_loss(shift=1), "leaving the NEXT query"),
+            (td_loss_with_a_reward_too_many, "one reward too many"),
+            (make_loss(finish=lambda delta: delta.square().sum(dim=1).mean()), "average over walks only"),
             (make_loss(target=lambda f: f[:, :-1].detach(), guess=lambda f: f[:, 1:]), "the two answers are exchanged"),
             (make_loss(guess=lambda f: -f[:, :-1]), "is subtracted, not added"),
             (make_loss(finish=lambda delta: delta.mean() ** 2), "square each error first"),
@@ -161,12 +206,12 @@ CASES = [
             (lambda theta, batches, loss, rate: descend(theta, batches, loss, -rate), "you walk uphill"),
             (descend_piling_up, "slopes pile up"),
             (lambda theta, batches, loss, rate: descend(theta, batches, loss, 1.0), "the learning rate has no effect"),
-            (lambda theta, batches, loss, rate: descend(theta, batches[:1], loss, rate), "only the first batch"),
-            (lambda theta, batches, loss, rate: descend(theta, batches[:-1], loss, rate), "the last batch is left out"),
-            (
-                lambda theta, batches, loss, rate: descend(theta, [batches[0]] * len(batches), loss, rate),
-                "uses the same batch",
-            ),
+            (descend_first_only, "only the first batch"),
+            (descend_without_the_last, "the last batch is left out"),
+            (descend_on_the_same, "uses the same batch"),
+            (descend_by_index, "without length or index"),
+            (descend_with_its_graph, "not a tensor without gradient"),
+            (descend_marking_the_given, "now requires a gradient"),
             (descend_from_the_start, "taken at the starting weights"),
             (lambda theta, *rest: theta, "is the new theta kept"),
             (descend_in_place, "changed an array it was given"),
