@@ -135,6 +135,7 @@ def check_compare_weights(compare_weights: Callable[..., Any]) -> None:
         tried = f"a row near (1, 1, -1) and a {d} x {d} matrix near 2.5 I, its columns shifted"
         right = _summary(V_row, A)
         both = _fit(_centred(A.T), _centred(np.eye(d)))
+        swapped = [*_fit(np.array([1.0, 1.0, -1.0]), V_row), *_fit(_centred(np.eye(d)), _centred(A))]
         mistakes = [
             Mistake(_summary(V_row, A, (1.0, 1.0, 1.0)), "the third entry's sign is wrong: value has a minus."),
             Mistake(_summary(V_row, A, (1.0, -1.0, 1.0)), "the order is reward, target, value: minus at the end."),
@@ -143,6 +144,9 @@ def check_compare_weights(compare_weights: Callable[..., Any]) -> None:
             Mistake([*right[:2], *_fit(A, _centred(np.eye(d)))], "only the identity is centred: centre A too."),
             Mistake([*right[:2], *both], "A's rows are centred; its columns hold what is invisible."),
             Mistake([*right[2:], *right[:2]], "V comes first: (alpha, cosine, beta, cosine)."),
+            Mistake(swapped, "learned and target are exchanged: align(learned, target)."),
+            Mistake([right[:2], right[2:]], "two pairs came back; unpack them and return four numbers in a row."),
+            Mistake([right[0], right[2], right[1], right[3]], "the order is alpha, its cosine, beta, its cosine."),
         ]  # fmt: skip
         got = answer(compare_weights, V_row, A, tried=tried)
         compare(got, right, tried=tried, mistakes=mistakes, hint="use your align twice, and centre_columns on A and I.")
@@ -161,7 +165,7 @@ def _limit(V_row: np.ndarray, gamma: float, P: np.ndarray, r: np.ndarray, n: int
 def check_deep_limit(deep_limit: Callable[..., Any]) -> None:
     """deep_limit(V_row, gamma, P, r) -> (gamma b / c, the values at which a r + b gamma P v - c v = 0)."""
     rng = np.random.default_rng(1005)
-    for V_row, gamma, n_states in (((0.9, 1.0, -0.8), 0.6, 3), ((0.7, 0.6, -0.9), 0.8, 5)):
+    for V_row, gamma, n_states in (((0.9, 1.1, -0.8), 0.6, 3), ((0.7, 0.6, -0.9), 0.8, 5)):
         P = rng.dirichlet(np.ones(n_states), n_states)
         r, (a, b, c) = rng.uniform(-1.0, 1.0, n_states), (V_row[0], V_row[1], -V_row[2])
         tried = f"the row {V_row}, gamma {gamma} and {n_states} states"
@@ -181,24 +185,44 @@ def check_deep_limit(deep_limit: Callable[..., Any]) -> None:
             Mistake(at(-gamma * b / c, -a / c), "a sign is turned: c is minus the row's third entry."),
             Mistake(at(b / c, a / c), "gamma is missing in the discount, gamma b / c."),
             Mistake(np.array([gamma * b / c, *turned]), "P is transposed: row s of P leads from s."),
+            Mistake([*right[1:], right[0]], "the two results are exchanged: `return discount, v`."),
+            Mistake([gamma * b, *right[1:]], "v is right, the discount not: divide it by c, gamma b / c."),
+            Mistake([gamma, *right[1:]], "v is right; the discount is gamma b / c, not the gamma of the task."),
         ]  # fmt: skip
         got = answer(deep_limit, np.array(V_row), gamma, P, r, tried=tried)
         if isinstance(got, (tuple, list)) and len(got) == 2:
-            got = [float(got[0]), *np.asarray(got[1], dtype=np.float64).ravel()]
+            got = [number for part in got for number in np.ravel(part)]
         compare(got, right, tried=tried, mistakes=mistakes, hint="return the discount, then the values from `solve`.")
     passed("the row says where a deep network comes to rest")
 
 
 def _network(
-    V_row: np.ndarray, A: np.ndarray, x: np.ndarray, rewards: np.ndarray, gamma: float, n_layers: int
+    V_row: np.ndarray,
+    A: np.ndarray,
+    x: np.ndarray,
+    rewards: np.ndarray,
+    gamma: float,
+    n_layers: int,
+    mistake: str = "",
 ) -> float:
-    """The query's value after n_layers layers, position by position."""
-    E = _weights(A, x[:-1], x)  # (n, n+1)
+    """The query's value after n_layers layers, position by position; or with one of the usual mistakes."""
+    n = len(rewards)
+    E = _weights(A, x if mistake.startswith("unmasked") else x[:-1], x)  # (n, n+1), unmasked (n+1, n+1)
     v = [0.0] * len(x)
+
+    def error(k: int) -> float:
+        if k == n:  # the query as a source: without reward and successor
+            return float(V_row[2] * v[k]) if mistake == "unmasked" else 0.0
+        return float(V_row[0] * rewards[k] + V_row[1] * gamma * v[k + 1] + V_row[2] * v[k])
+
     for _ in range(n_layers):
-        errors = [V_row[0] * rewards[k] + V_row[1] * gamma * v[k + 1] + V_row[2] * v[k] for k in range(len(rewards))]
-        v = [v[j] + sum(E[k, j] * errors[k] for k in range(len(rewards))) for j in range(len(x))]
-    return v[-1]
+        errors = [error(k) for k in range(len(E))]
+        if mistake == "in order":
+            for j in range(len(x)):
+                v[j] += sum(E[k, j] * error(k) for k in range(n))
+        else:
+            v = [v[j] + sum(E[k, j] * errors[k] for k in range(len(E))) for j in range(len(x))]
+    return v[-2] if mistake == "before the query" else v[-1]
 
 
 def _context(rng: np.random.Generator, n_states: int, n: int, gamma: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -220,8 +244,14 @@ def check_depth_errors(depth_errors: Callable[..., Any]) -> None:
         A = 2.0 * np.eye(n_states) + 0.4 * rng.standard_normal((n_states, n_states))
         tried = f"three contexts of {n_states} states, gamma {gamma}, depths {depths}"
 
-        def gaps(row: np.ndarray, M: np.ndarray, g: float = gamma, more: int = 0, *, todo=contexts, depths=depths):
-            return np.array([[_network(row, M, x, R, g, L + more) - v for x, R, v in todo] for L in depths])
+        def gaps(
+            row: np.ndarray, M: np.ndarray, g: float = gamma, more: int = 0, mistake: str = "", *, todo=contexts,
+            depths=depths,
+        ):  # fmt: skip
+            return np.array([[_network(row, M, x, R, g, L + more, mistake) - v for x, R, v in todo] for L in depths])
+
+        def squares(mistake: str, row: np.ndarray = V_row, A: np.ndarray = A, gaps=gaps) -> np.ndarray:
+            return (gaps(row, A, mistake=mistake) ** 2).mean(axis=1)
 
         right = (gaps(V_row, A) ** 2).mean(axis=1)
         plain = np.array([1.0, 1.0, -1.0])
@@ -236,7 +266,12 @@ def check_depth_errors(depth_errors: Callable[..., Any]) -> None:
             Mistake((gaps(V_row, A, 1.0) ** 2).mean(axis=1), "gamma is missing in front of the successor's value."),
             Mistake((gaps(V_row * [1, 1, -1], A) ** 2).mean(axis=1), "the row holds its minus already: add it."),
             Mistake((gaps(V_row, A).T ** 2).mean(axis=1), "the mean ran over depths; it runs over contexts."),
+            Mistake(squares("unmasked"), "the query is a source too: only the first n positions, x[:-1], may be."),
+            Mistake(squares("unmasked, dropped"), "the query takes weight away: leave it out before softmax."),
+            Mistake(squares("in order"), "old and new values are mixed: all positions learn from the old v."),
+            Mistake(squares("before the query"), "this is the position before the query; read the last, v[-1]."),
+            Mistake(squares("", V_row / [V_row[0], 1, 1]), "the reward's factor a, the row's first entry, is missing."),
         ]  # fmt: skip
         got = answer(depth_errors, V_row, A, contexts, gamma, depths, tried=tried)
-        compare(got, right, tried=tried, mistakes=mistakes, hint="start v at zero; all positions learn from the old v.")
+        compare(got, right, tried=tried, mistakes=mistakes, hint="by hand, on 2 steps: v = 0, then v + errors @ E.")
     passed("your network runs at any depth, on any family")

@@ -95,12 +95,12 @@ def scrubber_view(snapshot: int, seed: int = 0) -> View:
 
 
 def weights_picture(rows: np.ndarray, A: np.ndarray, built: np.ndarray) -> Figure:
-    """V's row of every seed, (n_seeds, 3), beside a learned and a constructed A, both centred, on one scale."""
+    """V's row of every seed, (n_seeds, 3), beside seed 0's A and the fitted beta I, both centred, on one scale."""
     figure, (left, middle, right) = new_figure(1, 3, size=(10.5, 3.9))
     series = {f"seed {i}": row for i, row in enumerate(rows)}
     bars(["reward", "target", "value"], series, title="V's row: near (1, 1, -1)", xlabel="reads from", ylabel="weight",
          ax=left)  # fmt: skip
-    for ax, matrix, title in ((middle, A, "A learned"), (right, built, "A constructed, same scale")):
+    for ax, matrix, title in ((middle, A, "A learned, seed 0"), (right, built, "βI, centred, at the fitted β")):
         heat_map(matrix, title=title, xlabel="query state", ylabel="source state", digits=1, limit=3.2, ax=ax)
     return figure
 
@@ -113,10 +113,11 @@ def successors_picture(means: Mapping[str, np.ndarray]) -> Figure:
                 title="A stores who follows whom in the training family")  # fmt: skip
 
 
-def transfer_picture(
-    lengths: Sequence[int], by_length: Sequence[Sequence[float]], by_family: Mapping[str, Sequence[float]]
-) -> Figure:
-    """Errors by context length (learned, built with 4 and with 16 layers) beside errors by family (learned, built)."""
+def transfer_picture(lengths: Sequence[int], by_length: ArrayLike, by_family: Mapping[str, np.ndarray]) -> Figure:
+    """Errors by context length, (n_lengths, 3): learned, built with 4 and with 16 layers; beside errors by family.
+
+    by_family: name -> (3, n_seeds): learned, learned with A in two numbers, built.
+    """
     figure, (left, right) = new_figure(1, 2)
     at, names = np.arange(len(lengths)), ("learned, 4 layers", "built, 4 layers", "built, 16 layers")
     lines = dict(zip(names, np.array(by_length).T, strict=True))
@@ -124,8 +125,9 @@ def transfer_picture(
            title="The lead survives other lengths", ax=left)  # fmt: skip
     left.set_xticks(at, [str(n) for n in lengths])
     left.set_yticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
-    learned, built = np.array(list(by_family.values())).T
-    bars(list(by_family), {"learned on boyan": learned, "constructed, beta 4": built}, ylabel="squared value error",
+    learned, simple, built = np.stack([each.mean(axis=-1) for each in by_family.values()], axis=-1)
+    series = {"learned on boyan": learned, "its A in 2 numbers": simple, "constructed, beta 4": built}
+    bars(list(by_family), series, ylabel="squared value error",
          xlabel="family of the unseen tasks", title="It does not survive other families", ax=right)  # fmt: skip
     return figure
 
@@ -134,7 +136,7 @@ def free_picture(V: ArrayLike) -> Figure:
     """A whole V, (9, 9), learned with every entry free."""
     names = [*(f"x{i}" for i in range(6)), "reward", "target", "value"]
     return heat_map(V, row_names=names, column_names=names, digits=1, limit=1.2, xlabel="reads from",
-                    ylabel="writes into", title="Every entry free: the last row is TD's, the rest new")  # fmt: skip
+                    ylabel="writes into", title="Seed 1, all entries free: the last row is TD's")  # fmt: skip
 
 
 def _centre(A: np.ndarray) -> np.ndarray:

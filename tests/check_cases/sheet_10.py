@@ -89,6 +89,10 @@ def compare_by_formulas(V_row, A):
     ]
 
 
+def compare_exchanged(V_row, A):
+    return (*align(np.array([1.0, 1.0, -1.0]), V_row), *align(centre(np.eye(len(A))), centre(A)))
+
+
 def same(A):
     return A
 
@@ -125,8 +129,40 @@ def run(V_row, A, x, R, gamma, n_layers):
     return v[-1]
 
 
-def gaps(V_row, A, contexts, gamma, depths, more=0):
+def gaps(V_row, A, contexts, gamma, depths, more=0, run=run):
     return np.array([[run(V_row, A, x, R, gamma, L + more) - value for x, R, value in contexts] for L in depths])
+
+
+def run_unmasked(V_row, A, x, R, gamma, n_layers):
+    """The query is a source with no reward and no successor."""
+    E, v = weights(A, x, x), np.zeros(len(x))
+    for _ in range(n_layers):
+        v = v + (V_row[0] * np.append(R, 0.0) + V_row[1] * gamma * np.append(v[1:], 0.0) + V_row[2] * v) @ E
+    return v[-1]
+
+
+def run_unmasked_dropped(V_row, A, x, R, gamma, n_layers):
+    """The query takes its share of the softmax and is dropped afterwards."""
+    E, v = weights(A, x, x)[:-1], np.zeros(len(x))
+    for _ in range(n_layers):
+        v = v + (V_row[0] * R + V_row[1] * gamma * v[1:] + V_row[2] * v[:-1]) @ E
+    return v[-1]
+
+
+def run_before(V_row, A, x, R, gamma, n_layers):
+    """Reads the position before the query."""
+    E, v = weights(A, x[:-1], x), np.zeros(len(x))
+    for _ in range(n_layers):
+        v = v + (V_row[0] * R + V_row[1] * gamma * v[1:] + V_row[2] * v[:-1]) @ E
+    return v[-2]
+
+
+def errors_of(run):
+    return lambda *inputs: (gaps(*inputs, run=run) ** 2).mean(axis=1)
+
+
+def without_a(V_row, *rest):
+    return depth_errors(np.array([1.0, V_row[1], V_row[2]]), *rest)
 
 
 def depth_errors(*inputs):
@@ -221,6 +257,9 @@ CASES = [
             (lambda V, A: compare(V, A, mine=same), "only the identity is centred"),
             (lambda V, A: compare(V, A.T), "A's rows are centred"),
             (lambda V, A: (*compare(V, A)[2:], *compare(V, A)[:2]), "V comes first"),
+            (compare_exchanged, "learned and target are exchanged"),
+            (lambda V, A: (compare(V, A)[:2], compare(V, A)[2:]), "two pairs came back"),
+            (lambda V, A: np.array(compare(V, A))[[0, 2, 1, 3]], "the order is alpha, its cosine"),
         ],
     ),
     Case(
@@ -236,6 +275,10 @@ CASES = [
             (limit_with(lambda a, b, c, g: -g * b / c, lambda a, b, c: -a / c), "a sign is turned"),
             (limit_with(lambda a, b, c, g: b / c, lambda a, b, c: a / c), "gamma is missing"),
             (limit_with(right_rate, lambda a, b, c: a / c, transpose=True), "P is transposed"),
+            (lambda *inputs: limit(*inputs)[::-1], "the two results are exchanged"),
+            (lambda V, gamma, P, r: (gamma * V[1], limit(V, gamma, P, r)[1]), "divide it by c, gamma b / c"),
+            (lambda V, gamma, P, r: (gamma, limit(V, gamma, P, r)[1]), "not the gamma of the task"),
+            (lambda *inputs: limit(*inputs)[1], "return the discount, then the values"),
         ],
     ),
     Case(
@@ -252,7 +295,11 @@ CASES = [
             (lambda V, A, c, gamma, depths: depth_errors(V, A, c, 1.0, depths), "gamma is missing"),
             (lambda V, *rest: depth_errors(V * [1, 1, -1], *rest), "holds its minus already"),
             (lambda *inputs: (gaps(*inputs) ** 2).mean(axis=0), "the mean ran over depths"),
-            (in_order, "all positions learn from the old v"),
+            (in_order, "old and new values are mixed"),
+            (errors_of(run_unmasked), "the query is a source too"),
+            (errors_of(run_unmasked_dropped), "leave it out before softmax"),
+            (errors_of(run_before), "the position before the query"),
+            (without_a, "the reward's factor a"),
         ],
     ),
 ]
