@@ -7,7 +7,7 @@ Source: Xie et al., arXiv 2605.07333, eqs. 1-4 and 10-19, Theorem 1, Lemma 1; Wa
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -60,21 +60,26 @@ def time_shift(H: Float[Tensor, "*batch rows cols"], gamma: float) -> Float[Tens
     return torch.cat([above, gamma * shift_left(value), value], dim=-2)
 
 
-def read(
-    offers: Float[Tensor, "*batch rows cols"], E: Float[Tensor, "*batch cols cols"]
-) -> Float[Tensor, "*batch rows cols"]:
-    """What every column takes from a few rows of offers: offers E, in equal shares of its columns for all threads.
+def reader(E: Float[Tensor, "*batch cols cols"]) -> Callable[[Tensor], Tensor]:
+    """offers -> offers E: what every column takes from a few rows of offers, (..., k, n+1) to (..., k, n+1).
 
     PyTorch multiplies a single vector and a matrix on one thread only, and that product is all that a layer of the
-    constructed network has left to do.
+    constructed network has left to do. So the columns of a large E are dealt out in equal shares, for all threads.
     """
     n, shares = E.shape[-1], 32
-    if E.ndim > 2 or offers.shape[0] > 1 or n < 512:
-        return offers @ E
+    if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:
+        return lambda offers: offers @ E
     whole = n - n % shares
     listeners = E[:, :whole].unflatten(1, (shares, -1)).movedim(1, 0)  # (shares, n, n // shares), a view
-    shared = torch.bmm(offers.expand(shares, 1, n), listeners).reshape(1, whole)
-    return torch.cat([shared, offers @ E[:, whole:]], dim=1)
+    rest = E[:, whole:]
+
+    def read(offers: Tensor) -> Tensor:
+        if offers.shape[0] > 1:
+            return offers @ E
+        shared = torch.bmm(offers.expand(shares, 1, n), listeners).reshape(1, whole)
+        return torch.cat([shared, offers @ rest], dim=1)
+
+    return read
 
 
 def check_prompt(prompt: Tensor, rows: int) -> None:
@@ -203,7 +208,7 @@ class SoftmaxTransformer(nn.Module):
 
         An item is overwritten by the next step: copy what must last.
         """
-        E = softmax_attention(prompt, self._weights("A", 0, prompt))
+        read = reader(softmax_attention(prompt, self._weights("A", 0, prompt)))
         heads = {name: self._memory_head(name, prompt) for name in self._writers()}
         memory = prompt[..., self.d :, :].clone()
         yield memory
@@ -211,7 +216,7 @@ class SoftmaxTransformer(nn.Module):
             updates = []
             for name, (rows, layers) in heads.items():
                 weights, from_features = layers[0 if self.tied else index]
-                update = read(from_features + weights @ memory, E)
+                update = read(from_features + weights @ memory)
                 updates.append((rows, shift_left(update) if name == "V2" else update))
             for rows, update in updates:
                 memory[..., rows, :] += update

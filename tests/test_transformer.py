@@ -330,6 +330,6 @@ def test_reading_in_shares_equals_one_product(n, threads, rng):
     torch.set_num_threads(threads)
     try:
         for some in (offers[:1], offers):
-            np.testing.assert_allclose(transformer.read(some, E), some.numpy() @ E.numpy(), rtol=0, atol=1e-12)
+            np.testing.assert_allclose(transformer.reader(E)(some), some.numpy() @ E.numpy(), rtol=0, atol=1e-12)
     finally:
         torch.set_num_threads(before)
