@@ -7,6 +7,7 @@ decides the hint. Oracles are written out in the checks themselves, never taken 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 
 from icrl_teach._validate import ArrayLike
+
+STUB = "not written yet"  # what an untouched exercise raises
+DTYPE_HINT = "Mind the dtype: `dtype=torch.float64` in torch.zeros or torch.eye, or `torch.zeros_like(Z)`."
 
 
 class CheckFailed(AssertionError):
@@ -38,31 +42,59 @@ class Mistake:
 def not_written(name: str) -> NotWrittenYet:
     """The friendly message for an untouched exercise."""
     return NotWrittenYet(
-        f"{name} is not written yet. Replace the line `raise NotImplementedError` in the cell above, "
+        f"{name} is {STUB}. Replace the line `raise NotImplementedError` in the cell of {name}, "
         "run that cell, then run this one again."
     )
 
 
 def answer(function: Callable[..., Any], *args: Any, tried: str, **kwargs: Any) -> Any:
-    """Call the learner's function. Raises NotWrittenYet for a stub, CheckFailed if it raises or changes its input."""
+    """Call the learner's function. Raises NotWrittenYet for a stub, CheckFailed if it raises, changes its input, or
+    returns another kind of array than it was given."""
     name = getattr(function, "__name__", str(function))
     if not callable(function):
         raise CheckFailed(f"the check needs the function itself, but got {function!r}: write its name without brackets")
-    arrays = [(value, _copy(value)) for value in [*args, *kwargs.values()] if hasattr(value, "shape")]
+    given = [*args, *kwargs.values()]
+    before = [_copy(value) for value in given]
+    # Arrays go in as copies, so that an answer that changes its input cannot spoil the next check. Tensors go in
+    # themselves: gradients flow to them.
+    args = tuple(value if hasattr(value, "detach") else _copy(value) for value in args)
+    kwargs = {key: value if hasattr(value, "detach") else _copy(value) for key, value in kwargs.items()}
     try:
         result = function(*args, **kwargs)
-    except NotImplementedError:
-        raise not_written(name) from None
     except Exception as error:
+        if isinstance(error, NotImplementedError) and str(error) == STUB:  # perhaps an earlier one that this one calls
+            raise not_written(traceback.extract_tb(error.__traceback__)[-1].name) from None
         raise CheckFailed(f"{tried}: {name} stopped with {type(error).__name__}: {error}{_remedy(error)}") from error
-    if any(not np.array_equal(_plain(now), _plain(before)) for now, before in arrays):
+    if any(_changed(now, then) for now, then in zip([*args, *kwargs.values()], before, strict=True)):
         raise CheckFailed(
             f"{tried}: {name} changed an array it was given. Work on a copy: `v = v.copy()`, or `v.clone()` "
             "for a tensor, or `v = v + ...`."
         )
     if result is None:
         raise CheckFailed(f"{tried}: {name} returned None. Does the function end with a `return`?")
+    _check_kind(result, given, f"{tried}: {name}")
     return result
+
+
+def _check_kind(result: Any, given: list[Any], who: str) -> None:
+    """Later cells use the answer as an array or tensor, so it must be one, of the kind and precision it came from."""
+    tensors = [value for value in given if hasattr(value, "detach") and value.is_floating_point()]
+    for part in result if isinstance(result, tuple) else (result,):
+        if isinstance(part, list) and not _ragged(part):
+            make = "`torch.tensor(...)` or `torch.stack(...)`" if tensors else "`np.array(...)`"
+            raise CheckFailed(f"{who} returned a list. Later cells calculate with it: make it {make}.")
+        if tensors and isinstance(part, np.ndarray) and part.ndim:
+            raise CheckFailed(f"{who} was given tensors and returned a NumPy array. Stay in torch: later cells do.")
+        if tensors and hasattr(part, "detach") and part.is_floating_point() and part.dtype != tensors[0].dtype:
+            raise CheckFailed(f"{who} was given {tensors[0].dtype} and returned {part.dtype}. {DTYPE_HINT}")
+
+
+def _ragged(value: Any) -> bool:
+    """A list of several results, or of rows of different lengths, of which no array can be made."""
+    try:
+        return isinstance(value, list) and len({np.shape(_plain(part)) for part in value}) > 1
+    except ValueError:  # ragged further inside
+        return True
 
 
 def _plain(value: Any) -> Any:
@@ -71,14 +103,23 @@ def _plain(value: Any) -> Any:
 
 
 def _copy(value: Any) -> Any:
-    return value.detach().clone() if hasattr(value, "detach") else value.copy()
+    """An array, a tensor or a list of its own; anything else as it is."""
+    if hasattr(value, "detach"):
+        return value.detach().clone()
+    return value.copy() if isinstance(value, np.ndarray | list) else value
+
+
+def _changed(now: Any, then: Any) -> bool:
+    if isinstance(now, list):
+        return len(now) != len(then) or any(a is not b for a, b in zip(now, then, strict=True))
+    return hasattr(now, "shape") and not np.array_equal(_plain(now), _plain(then))
 
 
 def _remedy(error: Exception) -> str:
-    """A hint for the one exception that says little to a beginner: arrays of shapes that don't fit."""
+    """A hint for the exceptions that say little to a beginner: shapes, or kinds of number, that don't fit."""
     if any(word in str(error) for word in ("broadcast", "shapes", "dimension", "must match")):
         return "\nHint: print the shapes of the arrays; `keepdims=True` keeps a summed axis, `[:, None]` adds one."
-    return ""
+    return f"\nHint: {DTYPE_HINT}" if "dtype" in str(error) else ""
 
 
 def compare(
@@ -96,8 +137,10 @@ def compare(
     """
     right = np.asarray(expected, dtype=np.float64)
     try:
+        if np.iscomplexobj(_plain(got)):
+            raise CheckFailed(f"{tried}: expected real numbers, got complex ones, {got!r}. Take the real part in time.")
         value = np.asarray(_plain(got), dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         raise CheckFailed(
             f"{tried}: expected numbers of shape {right.shape}, got {type(got).__name__} {got!r}"
         ) from None

@@ -240,7 +240,23 @@ def check_monte_carlo_value(monte_carlo_value: Callable) -> None:
         hint="the mean of n_returns discounted returns of n_steps rewards each.",
     )
     _check_spread(monte_carlo_value)
+    _check_draws(monte_carlo_value)
     passed("the mean of sampled returns, exact on a cycle and within six standard errors on the machine.")
+
+
+def _check_draws(monte_carlo_value: Callable) -> None:
+    """On a fork, where a return is 0 or 0.5: all draws from the given rng, as many as asked for, and their mean."""
+    fork = MarkovRewardProcess([[0.0, 0.5, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [0.0, 1.0, 0.0], 0.5)
+    tried = "monte_carlo_value on a fork where a return is 0 or 0.5, start 0, 7 returns of 2 steps"
+    seeds = (1, 1, 2, 3, 4)
+    wins = [14 * answer(monte_carlo_value, fork, 0, 7, 2, np.random.default_rng(s), tried=tried) for s in seeds]
+    if wins[0] != wins[1]:
+        raise CheckFailed(f"{tried}: one rng, two answers.\nHint: draw every walk from the rng that is passed in.")
+    if not np.allclose(wins, np.round(wins)) or all(round(w) in (0, 7) for w in wins):
+        raise CheckFailed(
+            f"{tried}: got {wins[0] / 14:.4g}, which is no mean of 7 such returns.\n"
+            "Hint: make exactly n_returns walks, and take the mean of all of them."
+        )
 
 
 def _on_cycle(r: np.ndarray, start: int, n_steps: int, gamma: float) -> float:

@@ -143,7 +143,8 @@ def _ring_context() -> tuple[np.ndarray, float]:
 
 def check_largest_stable_step(largest_stable_step: Callable[..., Any]) -> None:
     """largest_stable_step(features, gamma) -> number, within 1%: by bisection on the powers of I - alpha A/n."""
-    for x, gamma in (_ring_context(), (_random(7, 40, 3, 0.9)[1] * [1.0, 2.0, 0.5], 0.9)):
+    features = _random(7, 40, 3, 0.9)[1]
+    for x, gamma in (_ring_context(), (features * [1.0, 2.0, 0.5], 0.9), (features * [0.2, 0.4, 0.1], 0.9)):
         n, tried = len(x) - 1, f"{len(x)} positions, {x.shape[1]} features, gamma {gamma}"
         A = np.mean([np.outer(x[k], x[k] - gamma * x[k + 1]) for k in range(n)], axis=0)
         z = np.linalg.eigvals(A)

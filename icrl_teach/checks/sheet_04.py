@@ -198,7 +198,7 @@ def check_operators(operators: Callable[..., Any]) -> None:
     rng = np.random.default_rng(404)
     for states, d, beta in (([0, 1, 1, 2, 0, 1, 3], 2, 1.5), ([2, 0, 2, 2, 1, 0, 0, 4, 2, 1], 3, 0.6)):
         path = np.array(states)
-        x, rewards = rng.standard_normal((max(states) + 1, d)), rng.standard_normal(len(states) - 1)
+        x, rewards = rng.standard_normal((max(states) + 2, d)), rng.standard_normal(len(states) - 1)
         tried = f"states {states}, beta {beta}"
         got = answer(operators, path, rewards, x, beta, tried=tried)
         if not isinstance(got, (tuple, list)) or len(got) != 3:

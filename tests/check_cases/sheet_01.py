@@ -152,6 +152,11 @@ CASES = [
                 "generator made inside",
             ),
             (_one_walk_repeated, "Is each walk a new one"),
+            (
+                lambda mrp, start, n, steps, rng: _mean_return(mrp, start, n, steps, np.random.default_rng()),
+                "one rng, two answers",
+            ),
+            (lambda mrp, start, n, steps, rng: _mean_return(mrp, start, n + 1, steps, rng), "exactly n_returns walks"),
         ],
     ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from check_cases import Case
+from check_cases import Case, as_arrays
 from icrl_teach.checks.sheet_04 import (
     check_halving_ratios,
     check_operators,
@@ -179,7 +179,7 @@ def ratios_with_weight_vector(features, rewards, gamma, n_iterations, betas):
 CASES = [
     Case(
         check_scores,
-        right=[scores, scores_by_loops],
+        right=[scores, as_arrays(scores_by_loops)],
         wrong=[
             (lambda q, k, beta: beta * k @ q.T, "rows and columns are exchanged"),
             (lambda q, k, beta: q @ k.T, "beta is missing"),
@@ -221,7 +221,7 @@ CASES = [
     ),
     Case(
         check_operators,
-        right=[operators, operators_by_loop],
+        right=[operators, as_arrays(operators_by_loop)],
         wrong=[
             (changed(0, lambda results, *_: results[0].T), "M is transposed"),
             (operators_counting_once, "counts once"),
@@ -241,7 +241,7 @@ CASES = [
     ),
     Case(
         check_halving_ratios,
-        right=[make_ratios(centred), ratios_with_weight_vector],
+        right=[make_ratios(centred), as_arrays(ratios_with_weight_vector)],
         wrong=[
             (make_ratios(centred, finish=lambda gaps, halves: halves / gaps), "upside down"),
             (make_ratios(centred, finish=lambda gaps, halves: np.log2(gaps / halves)), "this is the order"),

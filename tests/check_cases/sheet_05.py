@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from check_cases import Case
+from check_cases import Case, as_arrays
 from icrl_teach.checks import sheet_05 as checks
 
 
@@ -82,7 +82,7 @@ def m_of(gamma, C):
 CASES = [
     Case(
         checks.check_one_layer,
-        right=[lambda M, Q, g, a=1.0: np.eye(len(M)) - a * M + a * g * Q, layer_by_rows],
+        right=[lambda M, Q, g, a=1.0: np.eye(len(M)) - a * M + a * g * Q, as_arrays(layer_by_rows)],
         wrong=[
             (lambda M, Q, g, a=1.0: -a * M + a * g * Q, "identity is missing"),
             (lambda M, Q, g, a=1.0: np.eye(len(M)) - a * M + a * Q, "gamma is missing"),
@@ -124,7 +124,7 @@ CASES = [
     ),
     Case(
         checks.check_measured_rates,
-        right=[rates_by_loop, rates_vectorised],
+        right=[as_arrays(rates_by_loop), rates_vectorised],
         wrong=[
             (lambda v, w: 1 / rates_vectorised(v, w), "upside down"),
             (rates_of(lambda v, w: np.abs(v - w).mean(axis=1)), "averages"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from check_cases import Case
+from check_cases import Case, as_tensors
 from icrl_teach.checks.sheet_06 import (
     check_answers_with_copies,
     check_attention_weights,
@@ -276,7 +276,7 @@ CASES = [
     ),
     Case(
         check_linear_answers,
-        right=[answers, answers_as_a_list],
+        right=[answers, as_tensors(answers_as_a_list)],
         wrong=[
             (lambda *inputs: -answers(*inputs), "minus sign at the readout"),
             (lambda x, r, gamma, alpha, depth: -run(prompt(x, r, 1.0), alpha, depth), "gamma is missing"),
@@ -290,7 +290,7 @@ CASES = [
     ),
     Case(
         check_answers_with_copies,
-        right=[copies_repeated, copies_counted],
+        right=[copies_repeated, as_tensors(copies_counted)],
         wrong=[
             (lambda x, r, copies, beta: copies_repeated(x, r, torch.ones_like(copies), beta), "copies has no effect"),
             (copies_with(old_n), "divides by the old n"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from check_cases import Case
+from check_cases import Case, as_tensors
 from icrl_teach.checks.sheet_07 import (
     check_attention,
     check_dual_layer,
@@ -396,7 +396,7 @@ CASES = [
     ),
     Case(
         check_network,
-        right=[network, network_as_td],
+        right=[network, as_tensors(network_as_td)],
         wrong=[
             (lambda *inputs: -network(*inputs), "a minus sign at the readout"),
             (lambda *inputs: network(*inputs)[-1], "the query's value alone"),

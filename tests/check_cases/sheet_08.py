@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from check_cases import Case
+from check_cases import Case, as_arrays
 from icrl_teach import SoftmaxTransformer, build_prompt, certainty_equivalence_value, weighted_softmax_td
 from icrl_teach.checks.sheet_08 import (
     check_depth_against_context,
@@ -202,7 +202,7 @@ def table_by_td(features, states, rewards, exact, gamma, beta, lengths, n_layers
 CASES = [
     Case(
         check_spread,
-        right=[spread, spread_by_percentiles],
+        right=[spread, as_arrays(spread_by_percentiles)],
         wrong=[
             (lambda errors: np.quantile(errors, [0.25, 0.5, 0.75], axis=1), "along the layers"),
             (mean_and_deviation, "mean and standard deviation"),
@@ -214,7 +214,7 @@ CASES = [
     ),
     Case(
         check_fresh_tasks,
-        right=[fresh_tasks, fresh_tasks_one_by_one],
+        right=[fresh_tasks, as_arrays(fresh_tasks_one_by_one)],
         wrong=[
             (one_chain_many_walks, "one chain walked many times"),
             (same_draw_again, "the same chain again and again"),

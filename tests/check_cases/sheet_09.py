@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import torch
 
-from check_cases import Case
+from check_cases import Case, as_arrays
 from icrl_teach.checks.sheet_09 import (
     check_descend,
     check_neu,
@@ -166,7 +166,7 @@ def norms(g):
 CASES = [
     Case(
         check_windows,
-        right=[windows, windows_by_loop],
+        right=[windows, as_arrays(windows_by_loop)],
         wrong=[
             (lambda states, n: windows(states, n - 1), "yours have n."),
             (too_short_windows, "each lacks its last state"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from check_cases import Case
+from check_cases import Case, as_arrays
 from icrl_teach.checks.sheet_10 import (
     check_align,
     check_attention_weights,
@@ -248,7 +248,7 @@ CASES = [
     ),
     Case(
         check_compare_weights,
-        right=[compare, compare_by_formulas],
+        right=[compare, as_arrays(compare_by_formulas)],
         wrong=[
             (lambda V, A: compare(V, A, target=(1.0, 1.0, 1.0)), "the third entry's sign is wrong"),
             (lambda V, A: compare(V, A, target=(1.0, -1.0, 1.0)), "minus at the end"),
@@ -264,7 +264,7 @@ CASES = [
     ),
     Case(
         check_deep_limit,
-        right=[limit, limit_by_system],
+        right=[limit, as_arrays(limit_by_system)],
         wrong=[
             (limit_with(lambda a, b, c, g: g, lambda a, b, c: 1.0), "the row has no effect"),
             (limit_with(right_rate, lambda a, b, c: 1.0), "factor a / c is missing"),
@@ -283,7 +283,7 @@ CASES = [
     ),
     Case(
         check_depth_errors,
-        right=[depth_errors, depth_errors_once],
+        right=[depth_errors, as_arrays(depth_errors_once)],
         wrong=[
             (lambda *inputs: np.sqrt(depth_errors(*inputs)), "this is the root"),
             (lambda *inputs: np.abs(gaps(*inputs)).mean(axis=1), "these are absolute errors"),
@@ -295,7 +295,7 @@ CASES = [
             (lambda V, A, c, gamma, depths: depth_errors(V, A, c, 1.0, depths), "gamma is missing"),
             (lambda V, *rest: depth_errors(V * [1, 1, -1], *rest), "holds its minus already"),
             (lambda *inputs: (gaps(*inputs) ** 2).mean(axis=0), "the mean ran over depths"),
-            (in_order, "old and new values are mixed"),
+            (as_arrays(in_order), "old and new values are mixed"),
             (errors_of(run_unmasked), "the query is a source too"),
             (errors_of(run_unmasked_dropped), "leave it out before softmax"),
             (errors_of(run_before), "the position before the query"),
