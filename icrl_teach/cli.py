@@ -7,6 +7,7 @@ commands only, so that `icrl-teach --help` answers at once. Every failure is one
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -59,6 +60,9 @@ class _OneLineErrors(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         kwargs["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):  # a console that lacks a state's letters shows their codes
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(*args, **kwargs)
         except (_Interrupted, click.Abort):

@@ -67,9 +67,10 @@ def check_steps(n_steps: int, n_layers: int) -> None:
     need, L = demo_bytes(n_steps, n_layers), n_layers + 1
     if need > MEMORY_LIMIT:
         most = (math.isqrt((8 * L) ** 2 + 24 * MEMORY_LIMIT) - 8 * L) // 24 - 1
+        remedy = f"use --steps {most} or fewer" if most >= 1 else "use fewer --layers"
         raise ValueError(
             f"--steps is {n_steps}: attention between all positions, over {n_layers} layers, needs about "
-            f"{need / 2**30:.3g} GiB, and the limit is {MEMORY_LIMIT / 2**30:g} GiB; use --steps {most} or fewer"
+            f"{need / 2**30:.3g} GiB, and the limit is {MEMORY_LIMIT / 2**30:g} GiB; {remedy}"
         )
 
 

@@ -14,7 +14,7 @@ from icrl_teach._progress import Tick, no_tick
 from icrl_teach._validate import check_gamma
 from icrl_teach.comparison import read_layers
 from icrl_teach.mrp import Trajectory
-from icrl_teach.softmax_td import empirical_operators, operator_td
+from icrl_teach.softmax_td import empirical_operators, fixed_point, operator_td
 from icrl_teach.theory import contraction_margin, iteration_matrix, spectral_radius, sup_norm
 
 TRANSFORMER_LIMIT = 2_000  # transitions; a longer log takes the operator form
@@ -30,7 +30,8 @@ class LogEvaluation:
     labels, visits (times left), values: one entry for each state; n_steps: n; method: 'transformer' or 'operator';
     margin: C of the empirical matching matrix, positive where the contraction condition holds; spectral_radius of one
     layer, on the values that layers can reach, None above EIGENVALUE_LIMIT states; sup_norm: an upper bound of it;
-    remaining: about how far values still are from their limit, the next layer's largest change divided by 1 - gamma.
+    remaining: how far values still are from their limit, where layers converge and the radius is known; else an
+    estimate from the next two layers' changes, for slow or diverging layers too small.
     """
 
     labels: tuple[str, ...]
@@ -87,18 +88,28 @@ def evaluate_trajectory(
             values = _values_by_transformer(trajectory, features, gamma, n_layers, beta, tick)
         else:
             values = _values_by_operators(M, Q, rho, gamma, n_layers, tick)
-        change = np.abs(operator_td(M, Q, rho, gamma, 1, v0=values)[-1] - values).max() if _finite(values) else np.inf
-    if not _finite(M, values, change):
+        changes = _next_changes(M, Q, rho, gamma, values) if _finite(values) else [np.inf]
+    if not _finite(M, values, changes):
         raise ValueError(
-            f"the values overflow within {n_layers} layers; use fewer --layers, a --beta nearer 0 or smaller features"
+            f"the values overflow within {n_layers} layers; use fewer --layers, a --beta nearer 0, smaller features or smaller rewards"
         )
     tick("spectral radius")
     step = iteration_matrix(M, Q, gamma)
     radius = _reachable_radius(M, step) if len(M) <= EIGENVALUE_LIMIT else None
-    margin, bound, remaining = contraction_margin(M, gamma), sup_norm(step), float(change / (1.0 - gamma))
+    margin, bound = contraction_margin(M, gamma), sup_norm(step)
+    if radius is not None and radius < 1.0:
+        remaining = float(np.abs(fixed_point(M, Q, rho, gamma) - values).max())
+    else:
+        slowest = min(max(gamma, changes[1] / changes[0]) if changes[0] > 0 else gamma, 0.9999)
+        remaining = float(changes[0] / (1.0 - slowest))
     method = "transformer" if short else "operator"
     labels, visits = trajectory.labels or (), trajectory.visits()
     return LogEvaluation(labels, visits, values, trajectory.n_steps, method, margin, radius, bound, remaining)
+
+
+def _next_changes(M: np.ndarray, Q: np.ndarray, rho: np.ndarray, gamma: float, values: np.ndarray) -> np.ndarray:
+    """The largest change that each of the next two layers would make."""
+    return np.abs(np.diff(operator_td(M, Q, rho, gamma, 2, v0=values), axis=0)).max(axis=1)
 
 
 def _reachable_radius(M: np.ndarray, step: np.ndarray) -> float:

@@ -74,6 +74,8 @@ def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:
                 f"{path.name}: column {missing[0]!r} is missing; the header is {','.join(header)!r} "
                 "but must name state, reward and next_state"
             )
+        if twice := [name for name in (*COLUMNS, "episode") if header.count(name) > 1]:
+            raise LogError(f"{path.name}: column {twice[0]!r} occurs twice; keep one of them")
         at = [header.index(name) for name in COLUMNS]
         episode_at = header.index("episode") if "episode" in header else None
         return _join(path, rows, len(header), at, episode_at)
@@ -155,7 +157,7 @@ def read_features(path: str | os.PathLike[str], labels: tuple[str, ...]) -> Floa
     path = Path(path)
     table: dict[str, list[float]] = {}
     with _csv_rows(path) as (header, rows):
-        if header[0] != "state" or len(header) < 2:
+        if len(header) < 2 or header[0] != "state":
             raise LogError(
                 f"{path.name}: the header is {','.join(header)!r}; it must be state, then one name a feature"
             )

@@ -31,6 +31,7 @@ FEATURES = ("one-hot", "random", "aggregated")
 NORMALISATIONS = ("softmax", "linear", "sigmoid")
 LOSSES = ("td", "value")
 _CHOICES = {"family": FAMILIES, "features": FEATURES, "normalisation": NORMALISATIONS, "loss": LOSSES}
+SEEDS = 1_000_000  # beyond, a run's tasks would be those of `held_out`
 Parameters = dict[str, Tensor]
 
 
@@ -46,6 +47,8 @@ def _check_range(name: str, value: Any, least: int) -> tuple[int, int]:
 def _check_seeds(seeds: Any) -> tuple[int, ...]:
     if not isinstance(seeds, tuple | list) or not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is {seeds!r}; it must name one or more runs, each once, for example (0, 1, 2)")
+    if any(check_count("seeds", seed, 0) >= SEEDS for seed in seeds):
+        raise ValueError(f"seeds is {seeds!r}; seeds are whole numbers from 0 to {SEEDS - 1:,}")
     return tuple(check_count("seeds", seed, 0) for seed in seeds)
 
 
@@ -161,7 +164,7 @@ def draw_features(config: PretrainConfig, n_tasks: int, n_states: int, generator
     group = torch.arange(n_states, device=device)
     if config.features == "aggregated":
         group = group * config.d // n_states
-    x = nn.functional.one_hot(group, config.d).to(torch.float32)
+    x = nn.functional.one_hot(group, config.d).to(torch.get_default_dtype())  # as torch.rand and torch.randn draw
     return config.feature_scale * x.expand(n_tasks, -1, -1)
 
 

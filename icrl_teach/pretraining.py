@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -80,8 +81,8 @@ class PretrainingResult:
     snapshots: list[tuple[int, Parameters]] = field(default_factory=list)
 
     def of_seed(self, index: int = 0) -> Parameters:
-        """The parameters of one seed, without the seed axis."""
-        return {name: value[index] for name, value in self.parameters.items()}
+        """The parameters of one seed, without the seed axis; a copy."""
+        return {name: value[index].clone() for name, value in self.parameters.items()}
 
     def model(self, index: int = 0) -> SoftmaxTransformer:
         """One seed's network as a frozen SoftmaxTransformer. Raises ValueError unless its attention is softmax."""
@@ -260,7 +261,7 @@ def _loop(run: _Run, network: nn.Module, save: Save, watch: Watch | None, progre
             save(run, False)
         result.parameters = _snapshot(run.learner)
         if result.steps == config.n_steps and result.snapshots[-1][0] < result.steps:
-            result.snapshots.append((result.steps, result.parameters))
+            result.snapshots.append((result.steps, _snapshot(run.learner)))
         save(run, True)
 
 
@@ -354,6 +355,10 @@ def _check_new(path: PathLike) -> None:
         raise CheckpointError(f"{path.name}: exists already; resume from it, or name another file")
     if not path.parent.is_dir():
         raise CheckpointError(f"{path.name}: there is no folder {path.parent}; make it, or name another file")
+    try:
+        tempfile.TemporaryFile(dir=path.parent, prefix=f".{path.name}.").close()
+    except OSError as error:
+        raise CheckpointError(f"{path.name}: cannot be written ({error.strerror}); name another file") from None
 
 
 def pretrain(

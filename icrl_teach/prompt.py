@@ -49,7 +49,7 @@ def as_tensor(name: str, value: ArrayLike | Tensor) -> Tensor:
         tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.array(value))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not an array of numbers ({error})") from None
-    tensor = tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
+    tensor = tensor if tensor.is_floating_point() else tensor.to(torch.float64)  # whole numbers stay exact
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} holds NaN or infinity; every entry must be a finite number: remove or replace it")
     return tensor

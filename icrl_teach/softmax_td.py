@@ -57,9 +57,13 @@ def softmax_weights(
         raise ValueError(f"queries have {q.shape[1]} features and keys {k.shape[1]}; they must have equally many")
     if len(k) < 1:
         raise ValueError("keys is empty; a context needs at least one transition")
+    return _softmax_rows(_check_beta(beta) * score(q, k))
+
+
+def _check_beta(beta: float) -> float:
     if not np.isfinite(beta):
         raise ValueError(f"beta is {beta}; the inverse temperature must be a finite number")
-    return _softmax_rows(beta * score(q, k))
+    return beta
 
 
 def _step_sizes(alpha: ArrayLike, n_iterations: int, n_positions: int) -> np.ndarray:
@@ -134,7 +138,7 @@ def empirical_operators(
 
     M(s, s') sums the weight s gives to sources in s', Q(s, s') to sources followed by s', rho the rewards.
     state_features: (S, d), a row for each state. Cost is linear in n.
-    Raises ValueError if a state of the trajectory has no row.
+    Raises ValueError if a state of the trajectory has no row, or beta is not finite.
     """
     table = feature_table(trajectory, state_features)
     n_states, source = len(table), trajectory.states[:-1]
@@ -142,7 +146,7 @@ def empirical_operators(
     rewards = np.bincount(source, weights=trajectory.rewards, minlength=n_states)
     pairs = np.bincount(source * n_states + trajectory.states[1:], minlength=n_states**2)
     seen = visits > 0
-    scores = beta * score(table, table[seen])
+    scores = _check_beta(beta) * score(table, table[seen])
     exp = np.exp(scores - scores.max(axis=1, keepdims=True))
     per_visit = np.zeros((n_states, n_states))  # K(s', s) for one visit of s'; states not visited weigh nothing
     per_visit[:, seen] = exp / (exp @ visits[seen])[:, None]

@@ -36,6 +36,11 @@ def boyan_chain(n_states: int, gamma: float, rng: np.random.Generator) -> Markov
     return MarkovRewardProcess(P, rng.uniform(-1, 1, S), gamma)
 
 
+def _check_threshold(threshold: float) -> None:
+    if not 0.0 <= threshold <= 1.0:
+        raise ValueError(f"threshold is {threshold}; it is a probability, so it must lie between 0 and 1")
+
+
 def loop(n_states: int, gamma: float, rng: np.random.Generator, threshold: float = 0.5) -> MarkovRewardProcess:
     """A random loop: i always leads to i+1 mod S, and to each other state with probability 1 - threshold.
 
@@ -43,8 +48,7 @@ def loop(n_states: int, gamma: float, rng: np.random.Generator, threshold: float
     Raises ValueError for n_states < 2, gamma outside [0, 1) or threshold outside [0, 1].
     """
     S = check_count("n_states", n_states, 2)
-    if not 0.0 <= threshold <= 1.0:
-        raise ValueError(f"threshold is {threshold}; it is a probability, so it must lie between 0 and 1")
+    _check_threshold(threshold)
     connected = rng.random((S, S)) > threshold
     connected[np.arange(S), np.arange(1, S + 1) % S] = True
     connected[np.arange(S), np.arange(S)] = False
@@ -127,6 +131,7 @@ def sample_tasks(
 
     if family not in FAMILIES:
         raise ValueError(f"family is {family!r}; choose one of {', '.join(FAMILIES)}")
+    _check_threshold(threshold)
     B, gamma = check_count("n_tasks", n_tasks), check_gamma(gamma)
     S = check_count("n_states", n_states, {"boyan": 3, "loop": 2, "random": 1}[family])
     device = generator.device

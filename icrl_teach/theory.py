@@ -24,7 +24,8 @@ def matching_matrix(
         raise ValueError(f"state_features has {len(table)} rows; the process has {mrp.n_states} states")
     mu = mrp.stationary_distribution()
     scores = beta * score(table, table)
-    weights = mu * np.exp(scores - scores[:, mu > 0].max(axis=1, keepdims=True))
+    above = scores - scores[:, mu > 0].max(axis=1, keepdims=True)  # positive only where mu is 0: nothing to overflow
+    weights = mu * np.exp(np.minimum(above, 0.0))
     return weights / weights.sum(axis=1, keepdims=True)
 
 

@@ -74,7 +74,7 @@ def reader(E: Float[Tensor, "*batch cols cols"]) -> Callable[[Tensor], Tensor]:
     rest = E[:, whole:]
 
     def read(offers: Tensor) -> Tensor:
-        if offers.shape[0] > 1:
+        if offers.shape[0] != 1:
             return offers @ E
         shared = torch.bmm(offers.expand(shares, 1, n), listeners).reshape(1, whole)
         return torch.cat([shared, offers @ rest], dim=1)
@@ -84,6 +84,9 @@ def reader(E: Float[Tensor, "*batch cols cols"]) -> Callable[[Tensor], Tensor]:
 
 def check_prompt(prompt: Tensor, rows: int) -> None:
     """Raise ValueError unless the prompt has the rows the network was built for, and a transition."""
+    if not isinstance(prompt, Tensor) or not prompt.is_floating_point():
+        kind = prompt.dtype if isinstance(prompt, Tensor) else type(prompt).__name__
+        raise ValueError(f"prompt is {kind}; the network reads tensors of floating-point numbers (see build_prompt)")
     if prompt.ndim < 2 or prompt.shape[-2] != rows or prompt.shape[-1] < 2:
         raise ValueError(
             f"prompt has shape {tuple(prompt.shape)}; this network reads (..., {rows}, n+1) with n >= 1: "

@@ -123,3 +123,15 @@ def test_the_file_has_the_permissions_of_any_other(tmp_path):
     write_trajectory(tmp_path / "log.csv", Trajectory([0, 1], [1.0]))
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("other", "log.csv")}
     assert len(modes) == 1
+
+
+def test_a_column_that_occurs_twice_is_refused(tmp_path):
+    (tmp_path / "log.csv").write_text("state,reward,reward,next_state\na,1,2,b\n")
+    with pytest.raises(logs.LogError, match=r"log\.csv: column 'reward' occurs twice; keep one of them"):
+        read_trajectory(tmp_path / "log.csv")
+
+
+def test_a_features_file_that_begins_with_an_empty_line_is_refused(tmp_path):
+    (tmp_path / "x.csv").write_text("\nstate,x\na,1\n")
+    with pytest.raises(logs.LogError, match=r"x\.csv: the header is ''; it must be state"):
+        read_features(tmp_path / "x.csv", ("a",))

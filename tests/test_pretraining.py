@@ -912,3 +912,32 @@ def test_a_gpu_trains_as_a_cpu_does(tmp_path):
     assert result.history["error"][-1][0] < 0.5 * start.item()
     with contextlib.suppress(ValueError):
         pretrain(result.config, device="cuda", checkpoint=tmp_path / "gpu.pt", resume=True, progress=False)
+
+
+def test_what_a_result_hands_out_is_a_copy():
+    result = pretrain(PretrainConfig(n_steps=2, n_tasks=4), progress=False)
+    before = result.parameters["V"].clone()
+    result.of_seed(0)["V"].zero_()
+    result.snapshots[-1][1]["V"].zero_()
+    assert torch.equal(result.parameters["V"], before) and before.any()
+
+
+def test_seeds_that_would_meet_the_held_out_tasks_are_refused():
+    with pytest.raises(ValueError, match="seeds are whole numbers from 0 to 999,999"):
+        PretrainConfig(seeds=(1_000_000,))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can write")
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_any_work():
+    with pytest.raises(CheckpointError, match=r"x.pt: cannot be written \("):
+        pretrain(PretrainConfig(n_steps=10**6), checkpoint="/proc/x.pt", progress=False)
+
+
+@pytest.mark.parametrize("features", ["one-hot", "random", "aggregated"])
+def test_another_default_precision_trains_in_it(features):
+    torch.set_default_dtype(torch.float64)
+    try:
+        result = pretrain(PretrainConfig(features=features, d=6, n_steps=2, n_tasks=4), progress=False)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert result.parameters["V"].dtype == torch.float64

@@ -146,3 +146,8 @@ def test_random_rows_are_uniform_over_all_distributions(rng):
     variance = 4 / (25 * 6)
     assert abs(entries.mean() - 0.2) <= 5 * np.sqrt(variance / 1500)
     assert abs(entries.var() - variance) <= 0.15 * variance
+
+
+def test_batched_loops_check_their_threshold_too():
+    with pytest.raises(ValueError, match="threshold is 7.0; it is a probability"):
+        sample_tasks("loop", 2, 4, 0.9, torch.Generator(), threshold=7.0)

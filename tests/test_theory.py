@@ -187,3 +187,10 @@ def test_geometric_bound_multiplies_by_one_minus_the_margin():
     for _ in range(4):
         bound.append(bound[-1] * 0.9)
     assert_close(geometric_bound(0.1, 4, 3.0), bound, 1e-14)
+
+
+def test_sharp_features_of_a_transient_state_do_not_overflow():
+    """State 0 is left for ever: it listens to the two others alike, however sharp its score of itself."""
+    mrp = MarkovRewardProcess([[0, 1, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]], [1.0, 0.0, 1.0], 0.5)
+    M = matching_matrix(mrp, one_hot(3, 1000.0))
+    np.testing.assert_allclose(M, [[0, 0.5, 0.5], [0, 1, 0], [0, 0, 1]], atol=1e-12)

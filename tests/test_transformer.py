@@ -321,6 +321,25 @@ def test_a_prompt_takes_the_finer_precision_of_features_and_rewards():
     assert build_prompt(np.ones((2, 1), dtype=np.float32), np.array([0.1], dtype=np.float32)).dtype == torch.float32
 
 
+@pytest.mark.parametrize(("alpha", "gamma", "block"), [(0.0, 0.9, "shift"), (1.0, 0.0, "dual")])
+def test_a_head_that_writes_nothing_reads_long_prompts_too(alpha, gamma, block):
+    Z = build_prompt(np.ones((601, 2)), np.ones(600))
+    model = SoftmaxTransformer.constructed(2, 3, gamma, alpha, block=block)
+    assert_close(model(Z).item(), alpha * 1.0, 1e-12)  # one state of reward 1: after one layer its value is alpha
+
+
+def test_prompts_of_whole_numbers_or_of_numpy_are_refused():
+    """Whole numbers would take the weights with them: alpha 0.5 became 0. (In tests, annotations refuse them first.)"""
+    for prompt in (torch.ones(5, 4, dtype=torch.int64), np.ones((5, 4))):
+        with pytest.raises(ValueError, match="prompt is .*; the network reads tensors of floating-point numbers"):
+            transformer.check_prompt(prompt, 5)
+
+
+def test_whole_numbers_in_a_prompt_stay_exact():
+    Z = build_prompt([[1], [1]], [16777217])
+    assert Z.dtype == torch.float64 and Z[1, 0].item() == 16777217
+
+
 @pytest.mark.parametrize("n", [100, 700, 701])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_reading_in_shares_equals_one_product(n, threads, rng):
