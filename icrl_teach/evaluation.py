@@ -91,7 +91,8 @@ def evaluate_trajectory(
         changes = _next_changes(M, Q, rho, gamma, values) if _finite(values) else [np.inf]
     if not _finite(M, values, changes):
         raise ValueError(
-            f"the values overflow within {n_layers} layers; use fewer --layers, a --beta nearer 0, smaller features or smaller rewards"
+            f"the values overflow within {n_layers} layers; use fewer --layers, a --beta nearer 0, smaller features "
+            "or smaller rewards"
         )
     tick("spectral radius")
     step = iteration_matrix(M, Q, gamma)

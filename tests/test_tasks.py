@@ -149,5 +149,5 @@ def test_random_rows_are_uniform_over_all_distributions(rng):
 
 
 def test_batched_loops_check_their_threshold_too():
-    with pytest.raises(ValueError, match="threshold is 7.0; it is a probability"):
+    with pytest.raises(ValueError, match=r"threshold is 7\.0; it is a probability"):
         sample_tasks("loop", 2, 4, 0.9, torch.Generator(), threshold=7.0)
