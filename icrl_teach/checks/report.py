@@ -117,6 +117,10 @@ def _changed(now: Any, then: Any) -> bool:
 
 def _remedy(error: Exception) -> str:
     """A hint for the exceptions that say little to a beginner: shapes, or kinds of number, that don't fit."""
+    if "must be square" in str(error):
+        return "\nHint: print the shape of the matrix. It must be square, such as (d, d), so any sum comes before."
+    if "Singular matrix" in str(error):
+        return "\nHint: the matrix has rows that depend on one another. Is a term missing, or a sum over all steps?"
     if any(word in str(error) for word in ("broadcast", "shapes", "dimension", "must match")):
         return "\nHint: print the shapes of the arrays; `keepdims=True` keeps a summed axis, `[:, None]` adds one."
     return f"\nHint: {DTYPE_HINT}" if "dtype" in str(error) else ""

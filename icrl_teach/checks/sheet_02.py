@@ -79,6 +79,7 @@ def check_online_td(online_td: Callable[..., np.ndarray]) -> None:
     for name, states, rewards, gamma, alpha, n_states in cases:
         tried = f"{name}, gamma = {gamma:g}, alpha = {alpha:g}"
         right = _online(states, rewards, gamma, alpha, n_states)
+        last = "the table after the last step is missing: store v.copy() after each update, not before it."
         shared = "every row shows the last table: all rows are the same array. Store v.copy(), not v."
         mistakes = [
             Mistake(_online(states, rewards, 1.0, alpha, n_states), "gamma is missing in the TD error."),
@@ -100,6 +101,8 @@ def check_online_td(online_td: Callable[..., np.ndarray]) -> None:
             Mistake(np.tile(right[-1], (len(right), 1)), shared),
             Mistake(np.tile(right[-1], (len(rewards), 1)), shared),
             Mistake(right[1:], "row 0 is missing: begin the history with the table before any step, all zeros."),
+            Mistake(right[:-1], last),
+            Mistake(np.vstack([right[:1], right[:-1]]), last),
             Mistake(right[-1], "only the last table came back: return all n+1 of them, stacked."),
         ]
         got = answer(online_td, states, rewards, gamma, alpha, n_states, tried=tried)
@@ -135,6 +138,9 @@ def _batch_mistakes(v: np.ndarray, s: np.ndarray, r: np.ndarray, gamma: float, a
         return _batch(v, s, r, gamma, alpha, **options)
 
     right, left = wrong(), np.isin(np.arange(len(v)), s[:-1])
+    in_turn = v.copy()
+    for state in range(len(v)):
+        in_turn[state] = _batch(in_turn, s, r, gamma, alpha)[state]
     return [
         Mistake(wrong(gamma=1.0), "gamma is missing in the TD errors."),
         Mistake(wrong(alpha=1.0), "alpha is missing: scale the mean error by alpha."),
@@ -150,6 +156,11 @@ def _batch_mistakes(v: np.ndarray, s: np.ndarray, r: np.ndarray, gamma: float, a
             "only the last visit of a state arrived: v[s] += x keeps one of several. Sum with bincount, then divide.",
         ),
         Mistake(np.where(left, right, np.nan), "a state that was never left became NaN (0/0): it keeps its old value."),
+        Mistake(np.where(left, right, 0.0), "a state that was never left became 0: start from v, not from zeros."),
+        Mistake(
+            in_turn,
+            "the states moved one after the other, so later ones used new neighbours. Compute all errors first.",
+        ),
         Mistake(right - v, "this is the change alone: add it to the old v."),
     ]
 
@@ -179,15 +190,48 @@ def _returns(rewards: Any, gamma: float, shift: int = 0) -> list[float]:
 
 
 def _means(states: Any, returns: Any, n_states: int, how: str = "mean") -> np.ndarray:
-    """Per state: the mean, the sum or the first of the returns; 0 where there is none."""
+    """Per state: the mean, the sum, the first or the last of the returns; 0 where there is none."""
     groups = [[g for s, g in zip(states, returns, strict=False) if s == state] for state in range(n_states)]
     if how == "first":
         return np.array([group[0] if group else 0.0 for group in groups])
+    if how == "last":
+        return np.array([group[-1] if group else 0.0 for group in groups])
     if how == "sum":
         return np.array([sum(group) for group in groups])
     if how == "with query":
         return np.array([sum(group) / max(1, int(np.sum(states == s))) for s, group in enumerate(groups)])
     return np.array([sum(group) / len(group) if group else 0.0 for group in groups])
+
+
+def _monte_carlo_mistakes(s: np.ndarray, r: np.ndarray, gamma: float, n_states: int) -> list[Mistake]:
+    past = [sum(gamma ** (k - i) * r[i] for i in range(k + 1)) for k in range(len(r))]
+    returns, left = _returns(r, gamma), np.isin(np.arange(n_states), s[:-1])
+    right = _means(s, returns, n_states)
+    return [
+        Mistake(_means(s, _returns(r, 1.0), n_states), "gamma is missing: later rewards count less."),
+        Mistake(
+            _means(s, _returns(r, gamma, 1), n_states),
+            "one gamma too many: the first reward R_{k+1} counts in full.",
+        ),
+        Mistake(_means(s, past, n_states), "this adds up past rewards: a return looks forward, so walk from the end."),
+        Mistake(_means(s, r, n_states), "this is the mean reward: the return goes on to the end of the walk."),
+        Mistake(_means(s, returns, n_states, "first"), "only one visit was used: take the mean over all visits."),
+        Mistake(
+            _means(s, returns, n_states, "last"),
+            "the last visit overwrote the earlier ones: add up the returns of a state, then divide by its visits.",
+        ),
+        Mistake(
+            _means(s, [gamma**k * g for k, g in enumerate(returns)], n_states),
+            "the powers of gamma are counted from the walk's start: count them from the visit, G_k begins in full.",
+        ),
+        Mistake(
+            _means(s[::-1], returns[::-1], n_states),
+            "returns are one position off: rewards[k] belongs to states[k].",
+        ),
+        Mistake(_means(s, returns, n_states, "sum"), "this is the sum of returns: divide by the number of visits."),
+        Mistake(_means(s, returns, n_states, "with query"), "the query at the end was counted: no return follows it."),
+        Mistake(np.where(left, right, np.nan), "a state that was never left became NaN (0/0): give it 0."),
+    ]
 
 
 def check_monte_carlo(monte_carlo: Callable[..., np.ndarray]) -> None:
@@ -197,40 +241,19 @@ def check_monte_carlo(monte_carlo: Callable[..., np.ndarray]) -> None:
     cases = [("the walk 0, 1, 0, 1 with rewards 1, 2, 4", np.array([0, 1, 0, 1]), np.array([1.0, 2.0, 4.0]), 0.5, 3)]
     for name, s, r, gamma, n_states in [*cases, ("a random walk of 14 steps", states, rewards, 0.7, 5)]:
         tried = f"{name}, gamma = {gamma:g}"
-        past = [sum(gamma ** (k - i) * r[i] for i in range(k + 1)) for k in range(len(r))]
-        returns, left = _returns(r, gamma), np.isin(np.arange(n_states), s[:-1])
-        right = _means(s, returns, n_states)
-        mistakes = [
-            Mistake(_means(s, _returns(r, 1.0), n_states), "gamma is missing: later rewards count less."),
-            Mistake(
-                _means(s, _returns(r, gamma, 1), n_states),
-                "one gamma too many: the first reward R_{k+1} counts in full.",
-            ),
-            Mistake(
-                _means(s, past, n_states), "this adds up past rewards: a return looks forward, so walk from the end."
-            ),
-            Mistake(_means(s, r, n_states), "this is the mean reward: the return goes on to the end of the walk."),
-            Mistake(_means(s, returns, n_states, "first"), "only one visit was used: take the mean over all visits."),
-            Mistake(
-                _means(s[::-1], returns[::-1], n_states),
-                "returns are one position off: rewards[k] belongs to states[k].",
-            ),
-            Mistake(_means(s, returns, n_states, "sum"), "this is the sum of returns: divide by the number of visits."),
-            Mistake(
-                _means(s, returns, n_states, "with query"), "the query at the end was counted: no return follows it."
-            ),
-            Mistake(np.where(left, right, np.nan), "a state that was never left became NaN (0/0): give it 0."),
-        ]
+        right = _means(s, _returns(r, gamma), n_states)
+        mistakes = _monte_carlo_mistakes(s, r, gamma, n_states)
         got = answer(monte_carlo, s, r, gamma, n_states, tried=tried)
         compare(got, right, tried=tried, mistakes=mistakes, hint="compute the last return first, then go backwards.")
     passed("Monte Carlo is the mean of the returns that followed each visit.")
 
 
-def _observed_value(states: Any, rewards: Any, gamma: float, n_states: int) -> np.ndarray:
-    """The value of the observed chain: count, divide, solve. A state never left gets value 0."""
-    A, b = np.eye(n_states), np.zeros(n_states)
-    for state in range(n_states):
+def _observed_value(states: Any, rewards: Any, gamma: float, start: np.ndarray) -> np.ndarray:
+    """The value of the observed chain: count, divide, solve. A state never left keeps its value in `start`."""
+    A, b = np.eye(len(start)), start.copy()
+    for state in range(len(start)):
         steps = [k for k in range(len(rewards)) if states[k] == state]
+        b[state] = 0.0 if steps else start[state]
         for k in steps:
             A[state, states[k + 1]] -= gamma / len(steps)
             b[state] += rewards[k] / len(steps)
@@ -241,19 +264,22 @@ def check_td_and_mc_errors(td_and_mc_errors: Callable[..., np.ndarray]) -> None:
     """td_and_mc_errors(walks, gamma, exact): per walk the RMS errors [batch TD's answer, Monte Carlo], (n_walks, 2)."""
     gamma, exact = 0.7, np.array([1.0, -0.5, 2.0])
     walks = [_walk(30 + i, n, 3) for i, n in ((1, 20), (0, 8), (2, 40), (3, 15))]
-    tried = "4 walks of 8, 20, 40 and 15 steps on 3 states, gamma = 0.7"
+    tried = "4 walks of 20, 8, 40 and 15 steps on 3 states, gamma = 0.7"
 
     def table(values: Callable[..., np.ndarray], reduce: Callable[..., Any]) -> np.ndarray:
         return np.array([reduce(values(s, r) - exact) for s, r in walks])
 
     def pair(reduce: Callable[..., Any]) -> np.ndarray:
         mc = table(lambda s, r: _means(s, _returns(r, gamma), 3), reduce)
-        return np.stack([table(lambda s, r: _observed_value(s, r, gamma, 3), reduce), mc], axis=1)
+        return np.stack([table(lambda s, r: _observed_value(s, r, gamma, np.zeros(3)), reduce), mc], axis=1)
 
     def rms(e: np.ndarray) -> float:
         return float(np.sqrt(np.mean(e**2)))
 
-    right = pair(rms)
+    right, hint = pair(rms), "check batch_td_step and monte_carlo first; start TD from zeros for every walk."
+    carried = [np.zeros(3)]
+    for s, r in walks:
+        carried.append(_observed_value(s, r, gamma, carried[-1]))
     one = table(lambda s, r: _batch(np.zeros(3), s, r, gamma, 1.0), rms)
     mistakes = [
         Mistake(right[:, ::-1], "the columns are swapped: column 0 is TD, column 1 Monte Carlo."),
@@ -264,9 +290,12 @@ def check_td_and_mc_errors(td_and_mc_errors: Callable[..., np.ndarray]) -> None:
         Mistake(
             np.stack([one, right[:, 1]], axis=1), "TD made one iteration only: repeat batch_td_step until v rests."
         ),
+        Mistake(
+            np.stack([[rms(v - exact) for v in carried[1:]], right[:, 1]], axis=1),
+            "TD's table was carried over from one walk to the next: make new zeros inside the loop over walks.",
+        ),
         Mistake(right.mean(axis=0), "the walks are averaged away: return one row for each, to see the spread."),
     ]
     got = answer(td_and_mc_errors, walks, gamma, exact, tried=tried)
-    hint = "check batch_td_step and monte_carlo first; start TD from zeros for every walk."
     compare(got, right, tried=tried, mistakes=mistakes, hint=hint)
     passed("both answers are measured on the same walks, with the same error.")

@@ -45,13 +45,13 @@ def _step(x: np.ndarray, r: np.ndarray, gamma: float, alpha: float, w: np.ndarra
     total, n = np.zeros_like(w), len(r)
     for k in range(n):
         now, following = float(x[k] @ w), float(x[k + 1] @ w)
-        if kind == "online":
+        if kind in ("online", "online mean"):
             now, following = float(x[k] @ (w + total)), float(x[k + 1] @ (w + total))
         delta = r[k] + (1.0 if kind == "no gamma" else gamma) * following - now
         if kind == "no bootstrap":
             delta = r[k] - now
         direction = {"next": x[k + 1], "residual": x[k] - gamma * x[k + 1]}.get(kind, x[k])
-        scale = {"sum": 1.0, "online": 1.0, "n plus 1": 1.0 / (n + 1)}.get(kind, 1.0 / n)
+        scale = {"sum": 1.0, "online": 1.0, "n plus 1": 1.0 / (n + 1), "no alpha": 1.0 / (n * alpha)}.get(kind, 1.0 / n)
         total = total + (-1.0 if kind == "sign" else 1.0) * alpha * scale * delta * direction
     return total if kind == "change only" else w + total
 
@@ -64,6 +64,8 @@ STEP_HINTS = {
     "next": "you moved along the features of the state reached, x(S_k); the state that was left learns: x(S_{k-1})",
     "residual": "you moved along x(S_{k-1}) - gamma x(S_k), the full gradient; semi-gradient TD holds its target fixed",
     "online": "new and old weights are mixed: compute every delta_k with the same old w, then change w once",
+    "online mean": "w changes inside the loop, so later TD errors see newer weights; find the sum first",
+    "no alpha": "alpha is missing: the mean of delta_k x(S_{k-1}) is multiplied by it",
     "n plus 1": "you divided by the number of positions; there are n transitions, one fewer than positions",
     "change only": "this is the change of w; return the new weights, w plus the change",
 }
@@ -87,10 +89,11 @@ def _solve(x: np.ndarray, r: np.ndarray, gamma: float, kind: str = "right") -> n
     for k in range(len(r)):
         left, reached = x[k], x[k + 1]
         factor = {"no gamma": 1.0, "no bootstrap": 0.0, "plus": -gamma}.get(kind, gamma)
-        A += np.outer(reached if kind == "next" else left, left - factor * reached)
-        b += r[k] * (reached if kind in ("next", "next b") else left)
-    if kind == "mean b":
-        b = b / len(r)
+        rows = {"next": reached, "residual": left - factor * reached}.get(kind, left)
+        A += np.outer(rows, left - factor * reached)
+        b += r[k] * (reached if kind == "next b" else rows)
+    A = A / len(r) if kind == "mean A" else A
+    b = b / len(r) if kind == "mean b" else b
     return np.linalg.solve(A.T if kind == "transposed" else A, b)
 
 
@@ -101,6 +104,8 @@ LSTD_HINTS = {
     "plus": "the sign inside A is wrong: the next state's features are subtracted, not added",
     "next b": "b uses the features of the state reached; R_k belongs to the state that was left, x(S_{k-1})",
     "next": "A and b both multiply by x(S_k); the state that was left learns, so multiply by x(S_{k-1})",
+    "mean A": "A was divided by n and b was not, so w is n times too large; leave both as sums",
+    "residual": "this minimises the squared TD errors; in LSTD their products with x(S_{k-1}) sum to 0",
     "mean b": "b was divided by n but A was not: divide both or neither",
 }
 
@@ -118,7 +123,7 @@ def check_lstd_weights(lstd_weights: Callable[..., Any]) -> None:
 def check_weighted_error(weighted_error: Callable[..., Any]) -> None:
     """weighted_error(v_hat, v, mu) -> number, sum over s of mu(s) (v_hat(s) - v(s))^2, by a plain loop."""
     rng = np.random.default_rng(6)
-    cases = [(np.array([1.0, 2.0, 5.0]), np.array([1.0, 0.0, 2.0]), np.array([0.5, 0.3, 0.2]))]
+    cases = [(np.array([1.0, 2.0, 1.0]), np.array([1.0, 0.0, 3.0]), np.array([0.5, 0.3, 0.2]))]
     cases += [(rng.normal(size=6), rng.normal(size=6), rng.dirichlet(np.ones(6)))]
     for v_hat, v, mu in cases:
         gap = v_hat - v
@@ -129,10 +134,15 @@ def check_weighted_error(weighted_error: Callable[..., Any]) -> None:
             Mistake((mu * gap**2).mean(), "mu already sums to 1: add up, and don't divide by the number of states"),
             Mistake(((mu * gap) ** 2).sum(), "mu was squared as well; square the difference first, then weigh it"),
             Mistake((mu @ gap) ** 2, "errors of opposite sign cancel: square each difference before adding up"),
+            Mistake(mu @ gap, "no difference was squared, so positive and negative ones offset each other"),
+            Mistake(mu * gap**2, "these are the weighted squares of the single states; add them up to one number"),
+            Mistake((gap**2).sum(), "mu is missing: multiply each square by mu(s) before you add up"),
             Mistake(mu @ np.abs(gap), "these are absolute errors; square the differences"),
         ]
         tried = f"{len(v)} states"
-        compare(answer(weighted_error, v_hat, v, mu, tried=tried), expected, tried=tried, mistakes=mistakes)
+        got = answer(weighted_error, v_hat, v, mu, tried=tried)
+        hint = "three steps: the difference of each state, its square times mu(s), then the sum of all"
+        compare(got, expected, tried=tried, mistakes=mistakes, hint=hint)
     passed("squared first, weighted by mu second, added up third.")
 
 
@@ -148,6 +158,7 @@ def check_largest_stable_step(largest_stable_step: Callable[..., Any]) -> None:
         n, tried = len(x) - 1, f"{len(x)} positions, {x.shape[1]} features, gamma {gamma}"
         A = np.mean([np.outer(x[k], x[k] - gamma * x[k + 1]) for k in range(n)], axis=0)
         z = np.linalg.eigvals(A)
+        double = "double it until the rule diverges, then halve"
         limits, expected = 2 * z.real / np.abs(z) ** 2, _threshold_by_powers(A)
         mistakes = [
             Mistake(expected / n, "A was not divided by n: the batch rule takes the mean over the n transitions"),
@@ -160,6 +171,7 @@ def check_largest_stable_step(largest_stable_step: Callable[..., Any]) -> None:
                 (2 / z.real).min(), "the imaginary part is ignored; solve |1 - alpha lambda| = 1 for complex lambda"
             ),
             Mistake(2 / np.linalg.eigvals(x[:-1].T @ x[:-1] / n).real.max(), "the next state is missing from A"),
+            *(Mistake(cap, f"the search ended at its upper end {cap}; {double}") for cap in (1, 2, 4, 5, 8, 10, 16)),
         ]
         got = answer(largest_stable_step, x, gamma, tried=tried)
         if np.iscomplexobj(got):

@@ -167,6 +167,8 @@ def _operator_mistakes(states: np.ndarray, rewards: np.ndarray, x: np.ndarray, b
     one_visit = np.zeros((n_states, n_states))
     one_visit[:, states[:-1]] = K
     by_state = _weights(x, x, beta)
+    with_query, n_seen = _weights(x, x[states], beta)[:, :-1], max(states) + 1
+    size = "S is len(state_features), not states.max() + 1: a state may be never visited, and keeps its row and column."
     later = np.append(rewards[1:], 0.0)
     for_m = [
         Mistake(M.T, "M is transposed: the row is the listener s, the column the source s'."),
@@ -178,6 +180,12 @@ def _operator_mistakes(states: np.ndarray, rewards: np.ndarray, x: np.ndarray, b
             by_state,
             "this is a softmax over states; it must run over the n transitions, so that frequent states weigh more.",
         ),
+        Mistake(
+            with_query @ np.eye(n_states)[states[:-1]],
+            "the query takes a share in the softmax: the sources are the states that were left, states[:-1].",
+        ),
+        Mistake(M[:, :n_seen], size),
+        Mistake(M[:n_seen, :n_seen], size),
         Mistake(Q, "you grouped M by the state landed in; M looks at states[:-1], Q at states[1:]."),
     ]
     for_q = [
@@ -220,46 +228,51 @@ def _gap(x: np.ndarray, r: np.ndarray, gamma: float, n_iterations: int, beta: fl
     for _ in range(n_iterations):
         soft = _iterate(_weights(x, x[:-1], beta), soft, r, gamma)
         line = _iterate(K, line, r, gamma)
-    return float(np.abs(soft - line).max())
+    return float(np.abs(soft - line)[: -1 if kind == "without query" else None].max())
+
+
+def _ratio_and_mistakes(
+    x: np.ndarray, r: np.ndarray, gamma: float, n_iterations: int, betas: np.ndarray
+) -> tuple[np.ndarray, list[Mistake]]:
+    def gaps(at: np.ndarray, kind: str = "right", count: int = n_iterations) -> np.ndarray:
+        return np.array([_gap(x, r, gamma, count, beta, kind) for beta in at])
+
+    def ratio(kind: str = "right", count: int = n_iterations) -> np.ndarray:
+        return gaps(betas, kind, count) / gaps(betas / 2, kind, count)
+
+    right = ratio()
+    return right, [
+        Mistake(1 / right, "upside down: the gap at beta divided by the gap at beta / 2, so about 4."),
+        Mistake(np.log2(right), "this is the order, log2 of the ratio; return the ratio itself."),
+        Mistake(gaps(betas), "these are the gaps; return the gap at beta divided by the gap at beta / 2."),
+        Mistake(
+            ratio("keys not centred"),
+            "a ratio near 2 is order 1: the keys are not centred, subtract the mean source feature.",
+        ),
+        Mistake(
+            ratio("query counted"), "the mean runs over the n sources; you counted the query's feature in it as well."
+        ),
+        Mistake(
+            ratio("features not scaled"),
+            "linear TD stands still: it must use the same beta, features (1, sqrt(beta) x).",
+        ),
+        Mistake(ratio("no constant"), "linear TD lacks its constant feature, the 1 in (1, sqrt(beta) x)."),
+        Mistake(ratio("without query"), "the query was left out: compare all n+1 positions, not only the n sources."),
+        Mistake(ratio(count=1), "only one iteration was made; both methods need n_iterations."),
+        Mistake(
+            gaps(betas) / gaps(betas / 4),
+            "beta was divided by 4: sqrt and halving got mixed up; compare with beta / 2.",
+        ),
+    ]
 
 
 def check_halving_ratios(halving_ratios: Callable[..., Any]) -> None:
     """halving_ratios(features, rewards, gamma, n_iterations, betas) -> (len(betas),): gap(beta) / gap(beta / 2)."""
-    rng = np.random.default_rng(405)
+    rng = np.random.default_rng(407)
     for n, d, gamma, n_iterations in ((5, 2, 0.5, 3), (9, 3, 0.8, 5)):
         x, r, betas = rng.standard_normal((n + 1, d)), rng.standard_normal(n), np.array([0.2, 0.05])
         tried = f"{n} transitions, gamma {gamma}, {n_iterations} iterations, betas {betas.tolist()}"
-
-        def gaps(at: np.ndarray, kind: str = "right", *, x=x, r=r, gamma=gamma, count=n_iterations) -> np.ndarray:
-            return np.array([_gap(x, r, gamma, count, beta, kind) for beta in at])
-
-        def ratio(kind: str = "right", *, gaps=gaps, betas=betas, **more: int) -> np.ndarray:
-            return gaps(betas, kind, **more) / gaps(betas / 2, kind, **more)
-
-        right = ratio()
-        mistakes = [
-            Mistake(1 / right, "upside down: the gap at beta divided by the gap at beta / 2, so about 4."),
-            Mistake(np.log2(right), "this is the order, log2 of the ratio; return the ratio itself."),
-            Mistake(gaps(betas), "these are the gaps; return the gap at beta divided by the gap at beta / 2."),
-            Mistake(
-                ratio("keys not centred"),
-                "a ratio near 2 is order 1: the keys are not centred, subtract the mean source feature.",
-            ),
-            Mistake(
-                ratio("query counted"),
-                "the mean runs over the n sources; you counted the query's feature in it as well.",
-            ),
-            Mistake(
-                ratio("features not scaled"),
-                "linear TD stands still: it must use the same beta, features (1, sqrt(beta) x).",
-            ),
-            Mistake(ratio("no constant"), "linear TD lacks its constant feature, the 1 in (1, sqrt(beta) x)."),
-            Mistake(ratio(count=1), "only one iteration was made; both methods need n_iterations."),
-            Mistake(
-                gaps(betas) / gaps(betas / 4),
-                "beta was divided by 4: sqrt and halving got mixed up; compare with beta / 2.",
-            ),
-        ]
+        right, mistakes = _ratio_and_mistakes(x, r, gamma, n_iterations, betas)
         got = answer(halving_ratios, x, r, gamma, n_iterations, betas, tried=tried)
         hint = "start both methods at zero, with alpha = 1, and take the largest difference over all n+1 positions."
         compare(got, right, tried=tried, mistakes=mistakes, hint=hint)

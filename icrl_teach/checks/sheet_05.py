@@ -182,7 +182,9 @@ def check_largest_step(largest_step: Callable) -> None:
     uneven /= uneven.sum(axis=1, keepdims=True)
     hopeless = uneven @ np.array([[0.0, 0.0, 1.0], [0.2, 0.8, 0.0], [0.8, 0.2, 0.0]])
     two = np.array([[0.9, 0.1], [0.2, 0.8]])
-    cases = [("two states", two, two @ two[::-1], 0.6), ("a ring of three states", sharp, sharp @ ring, 0.9),
+    # A ring comes first: its eigenvalues are complex, so that most mistakes differ there.
+    around = ("a ring of three states", sharp, sharp @ ring)
+    cases = [(*around, 0.3), ("two states", two, two @ two[::-1], 0.6), (*around, 0.9),
              ("uneven features", uneven, hopeless, 0.9)]  # fmt: skip
     for name, M, Q, gamma in cases:
         tried = f"largest_step on {name}, gamma = {gamma}"
@@ -199,8 +201,12 @@ def _step_mistakes(M: np.ndarray, Q: np.ndarray, gamma: float) -> list[Mistake]:
         return 2.0 * lam.real / np.abs(lam) ** 2
 
     lam, own = np.linalg.eigvals(M - gamma * Q), limits(M - gamma * Q)
+    kept = own[own > 0] if own.min() <= 0 else own + np.nan  # what is left when the others are skipped
+    unsquared = 2.0 * lam.real / np.abs(lam)
     wrong: list[tuple[float, str]] = [
         (float(own.min()), "an eigenvalue has a negative real part: then no positive step helps. Return 0."),
+        (float(kept.min()), "an eigenvalue with negative real part was skipped. It counts: no positive step helps."),
+        (max(0.0, float(unsquared.min())), "the square is missing: the step is 2 Re(lambda) / |lambda|^2."),
         (2.0 / np.abs(lam).max(), "2 / |lambda| is right for real eigenvalues only. Take 2 Re(lambda) / |lambda|^2."),
         (2.0 / lam.real.max(), "the imaginary parts were dropped. They turn the error round and need smaller steps."),
         (float(own.max()), "this is the most patient direction. The first one to grow decides: take the smallest."),

@@ -11,7 +11,7 @@ import torch
 
 from icrl_teach.checks.report import Mistake, answer, compare, passed
 
-MASKS = ("row -inf", "none", "late", "zero score", "own cell", "row and column")
+MASKS = ("row -inf", "none", "late", "zero score", "own cell", "row and column", "low score", "column")
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
@@ -51,9 +51,9 @@ def _attention(X: np.ndarray, beta: float, mask: str = "row -inf") -> np.ndarray
         hidden = {"row -inf": True, "own cell": j == size - 1, "row and column": True}.get(mask, False)
         if hidden:
             scores[-1] = -math.inf
-        if mask == "zero score":
-            scores[-1] = 0.0
-        if mask == "row and column" and j == size - 1:
+        if mask in ("zero score", "low score"):
+            scores[-1] = 0.0 if mask == "zero score" else -100.0
+        if mask in ("row and column", "column") and j == size - 1:
             E[:, j] = math.nan
             continue
         powers = [math.exp(g - max(scores)) for g in scores]
@@ -72,7 +72,7 @@ def _overflowing(X: np.ndarray, beta: float) -> np.ndarray:
 
 def _attention_mistakes(X: np.ndarray, beta: float) -> list[Mistake]:
     right = _attention(X, beta)
-    free, late, zero, own, both = (_attention(X, beta, mask) for mask in MASKS[1:])
+    free, late, zero, own, both, low, column = (_attention(X, beta, mask) for mask in MASKS[1:])
     causal = np.triu(right)  # sources up to the reader, each column divided by its new sum
     causal = causal / causal.sum(axis=0)
     causal[:, -1] = right[:, -1]
@@ -86,11 +86,15 @@ def _attention_mistakes(X: np.ndarray, beta: float) -> list[Mistake]:
         Mistake(free.T, over_queries),
         Mistake(rows_then_zero, over_queries),
         Mistake(right.T, "this is E transposed: the layout with tokens in rows. Here E[source, query]: last ROW zero."),
+        Mistake(low, "a score like -100 hides nobody when the other scores are lower still. Use -torch.inf."),
         Mistake(free, "the query is not masked, but it has no reward to tell: set its row of scores to -inf."),
         Mistake(late, "the mask came after the softmax, so columns no longer sum to 1. Mask the scores, then softmax."),
         Mistake(zero, "a score of 0 hides nobody, since e^0 = 1. To hide a source its score must be -inf."),
         Mistake(own, "only the query's own cell is hidden; it is no source for anyone, so mask its whole row."),
         Mistake(both, "you hid the last column too. The query may listen; only as a source, a row, is it hidden."),
+        Mistake(
+            column, "you masked the query's column, the query as a reader. Its row of scores, scores[-1], is hidden."
+        ),
         Mistake(_attention(X, 1.0), "beta has no effect: it multiplies every score."),
         Mistake(causal, "a causal mask crept in; here a token may listen to later ones too. Only the query is hidden."),
         Mistake(_attention(X.T, beta), "you compared features with features: X @ X.T. Tokens are columns, so X.T @ X."),
@@ -110,7 +114,7 @@ def check_attention_weights(attention_weights: Callable[..., Any]) -> None:
     """attention_weights(X, beta) -> (n+1, n+1): softmax down each column, the last row masked; large scores too."""
     rng = np.random.default_rng(602)
     cases = [(rng.standard_normal((d, n + 1)), beta) for d, n, beta in ((2, 3, 1.7), (3, 6, 0.6))]
-    cases.append((np.array([[30.0, -1.0, 29.5, 40.0]]), 1.0))
+    cases.append((np.array([[30.0, 26.0, 29.5, -40.0]]), 1.0))
     for X, beta in cases:
         tried = f"{X.shape[1]} tokens with {len(X)} features, beta {beta}"
         tried += ", scores up to 1600" if np.abs(X).max() > 10 else ""
@@ -144,6 +148,22 @@ def _exchanged(Z: np.ndarray, step: float) -> np.ndarray:
     return new
 
 
+def _reading_new_cells(Z: np.ndarray, step: float, order: str) -> np.ndarray:
+    """Loops that read the errors from the matrix they are writing: cell by cell (two orders) or column by column."""
+    d, size, new = len(Z) // 2, Z.shape[1], Z.copy()
+    weights = Z[:d].T @ (Z[d : 2 * d] - Z[:d])
+    if order == "columns":
+        for j in range(size):
+            new[-1, j] += step * float(new[-1, :-1] @ weights[:-1, j])
+        return new
+    for a in range(size):
+        for b in range(size):
+            i, j = (b, a) if order == "readers first" else (a, b)
+            if i < size - 1:
+                new[-1, j] += step * new[-1, i] * weights[i, j]
+    return new
+
+
 def _layer_mistakes(Z: np.ndarray, alpha: float) -> list[Mistake]:
     d, n, right = len(Z) // 2, Z.shape[1] - 1, _layer(Z, alpha / (Z.shape[1] - 1))
     weights = Z[:d].T @ (Z[d : 2 * d] - Z[:d])  # row = source, column = reader
@@ -151,7 +171,10 @@ def _layer_mistakes(Z: np.ndarray, alpha: float) -> list[Mistake]:
     deaf[-1, -1] = Z[-1, -1]
     full[-1] += alpha / n * Z[-1, :n] @ np.outer(Z[:d, :n].sum(axis=0), (Z[d : 2 * d] - Z[:d]).sum(axis=0))
     turned[-1] += alpha / n * np.vstack([weights[:n], 0 * weights[:1]]) @ Z[-1]
+    stale = "the loop reads errors that it has already changed. Read from Z, write into a copy."
+    loops = [_reading_new_cells(Z, alpha / n, order) for order in ("readers first", "sources first", "columns")]
     return [
+        *(Mistake(loop, stale) for loop in loops),
         Mistake(_layer(Z, alpha), "1/n is missing: the step is alpha / n."),
         Mistake(_layer(Z, alpha / (n + 1)), "divided by n + 1: n counts the transitions, not the query column."),
         Mistake(_layer(Z, alpha / n, sources=n + 1), "the query is not masked: M makes its weights as a source 0."),
@@ -228,7 +251,9 @@ def _answer_mistakes(x: np.ndarray, r: np.ndarray, gamma: float, alpha: float, n
             "the query column got a successor (torch.roll?): nothing follows the query, so zeros.",
         ),
         Mistake(
-            np.zeros(n_layers + 1), "all answers are 0, the query column is empty: its first d rows hold features[-1]."
+            np.zeros(n_layers + 1),
+            "all answers are 0. Either the query column is empty (its first d rows hold features[-1]), or the layer's "
+            "result was not kept: `Z = linear_layer(Z, alpha)`.",
         ),
         Mistake(right[1:], "layer 0 is missing: record the answer before the first layer too."),
         Mistake(right[:-1], "the last layer is missing: n_layers layers give n_layers + 1 answers."),

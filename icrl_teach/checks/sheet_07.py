@@ -159,8 +159,8 @@ def check_value_matrix(value_matrix: Callable[..., Any]) -> None:
 
 def _attention_mistakes(Z: np.ndarray, A: np.ndarray) -> list[Mistake]:
     g, right = _scores(Z, A), _attention(Z, A)
-    masked, deaf, zero = g.copy(), g.copy(), g.copy()
-    masked[-1], deaf[:, -1], zero[-1] = -np.inf, -np.inf, 0.0
+    masked, deaf, zero, low = g.copy(), g.copy(), g.copy(), g.copy()
+    masked[-1], deaf[:, -1], zero[-1], low[-1] = -np.inf, -np.inf, 0.0, -30.0
     after, rows_after, whole = _softmax(g, 0), _softmax(g, 1), np.exp(masked)
     after[-1], rows_after[-1] = 0.0, 0.0
     listener = "you masked the query's column: the query must listen. Its row is what nobody may hear."
@@ -175,6 +175,7 @@ def _attention_mistakes(Z: np.ndarray, A: np.ndarray) -> list[Mistake]:
         Mistake(right.T, "E is transposed: row i is the source, column j the listener."),
         Mistake(after, "the mask came after the softmax, so the columns no longer sum to 1; mask the scores."),
         Mistake(_softmax(zero, 0), "a score of 0 is no mask, exp(0) = 1. Use -torch.inf."),
+        Mistake(_softmax(low, 0), "a score like -30 hides nobody when all others are lower still. Use -torch.inf."),
         Mistake(whole / whole.sum(), "you divided by the sum of the whole matrix; each column needs its own sum."),
         Mistake(whole, "these are exponentials; divide each column by its sum."),
         Mistake(_attention(Z, A.T), "A is used transposed: source i and listener j score Z[:, i] @ A @ Z[:, j]."),
@@ -185,9 +186,14 @@ def _attention_mistakes(Z: np.ndarray, A: np.ndarray) -> list[Mistake]:
 def check_attention(attention: Callable[..., Any]) -> None:
     """attention(Z, A) -> (n+1, n+1): masked softmax down each column, for any A."""
     rng = np.random.default_rng(704)
-    for d, n in ((1, 3), (3, 5)):
-        Z, A = rng.standard_normal((d + 3, n + 1)), 0.6 * rng.standard_normal((d + 3, d + 3))
-        tried = f"attention over {n} sources and the query, with a random A"
+    cases = [
+        (rng.standard_normal((d + 3, n + 1)), 0.6 * rng.standard_normal((d + 3, d + 3))) for d, n in ((1, 3), (3, 5))
+    ]
+    unlike, A_unlike = rng.standard_normal((5, 4)), np.zeros((5, 5))  # the query scores about -300 with all sources
+    unlike[:2], A_unlike[0, 1] = [[1.0, 1.001, 0.998, 0.0], [0.0, 0.0, 0.0, 1.0]], -300.0
+    for Z, A in [*cases, (unlike, A_unlike)]:
+        tried = f"attention over {Z.shape[1] - 1} sources and the query, "
+        tried += "with scores down to -300" if Z is unlike else "with a random A"
         got = answer(attention, _tensor(Z), _tensor(A), tried=tried)
         hint = "scores Z.T @ A @ Z, the last row set to -inf, then softmax down each column."
         compare(got, _attention(Z, A), tried=tried, mistakes=_attention_mistakes(Z, A), hint=hint)
@@ -277,6 +283,10 @@ def _network_mistakes(
     td = _td(x, r, gamma, n_layers + 1, alpha, beta)
     right = td[n_layers]
     return [
+        Mistake(
+            np.zeros(len(x)),
+            "all values are 0, as in the prompt. Was the layer's result kept? Write `Z = layer(Z, V, A, gamma)`.",
+        ),
         Mistake(-right, "a minus sign at the readout: this network's answer is + value memory."),
         Mistake(right[-1], "this is the query's value alone; return value memory of all columns."),
         Mistake(td[n_layers - 1], "one layer too few: apply the layer n_layers times."),

@@ -69,11 +69,13 @@ def _alike(made: list[MarkovRewardProcess]) -> bool:
     return all(np.array_equal(process.reward, made[0].reward) for process in made[1:])
 
 
-def _check_walks(states: Any, rewards: Any, made: list[MarkovRewardProcess], n_steps: int, tried: str) -> np.ndarray:
+def _check_states(states: Any, made: list[MarkovRewardProcess], n_steps: int, tried: str) -> np.ndarray:
     try:
         path = np.asarray(states).astype(np.int64, casting="safe")
     except (TypeError, ValueError):
-        raise CheckFailed(f"{tried}: states must be a table of whole numbers, got {type(states).__name__}.") from None
+        found = f"dtype {states.dtype}" if isinstance(states, np.ndarray) else type(states).__name__
+        hint = "\nHint: an empty table for whole numbers is np.zeros(..., dtype=int)."
+        raise CheckFailed(f"{tried}: states must be a table of whole numbers, got {found}.{hint}") from None
     if path.shape != (len(made), n_steps + 1):
         hint = "\nHint: a walk of n steps visits n + 1 states; np.stack puts the tasks first."
         raise CheckFailed(f"{tried}: states has shape {path.shape}, expected {(len(made), n_steps + 1)}.{hint}")
@@ -85,6 +87,13 @@ def _check_walks(states: Any, rewards: Any, made: list[MarkovRewardProcess], n_s
             "\nHint: the walks use the same random numbers, or a fixed start. Use the rng you were given, and no start."
         )
         raise CheckFailed(f"{tried}: all {len(made)} walks start in state {path[0, 0]}.{hint}")
+    return path
+
+
+def _check_walks(path: np.ndarray, rewards: Any, made: list[MarkovRewardProcess], rng_used: bool, tried: str) -> None:
+    if np.asarray(rewards).dtype.kind in "iu":
+        hint = "\nHint: was the table made with dtype=int, or like states? Use np.zeros((n_tasks, n_steps))."
+        raise CheckFailed(f"{tried}: rewards are whole numbers, so their decimals were cut off.{hint}")
     paid = np.array([process.reward[row[:-1]] for process, row in zip(made, path, strict=True)])
     swapped = np.array([made[0].reward[row[:-1]] for row in path])
     late = np.array([process.reward[row[1:]] for process, row in zip(made, path, strict=True)])
@@ -93,7 +102,12 @@ def _check_walks(states: Any, rewards: Any, made: list[MarkovRewardProcess], n_s
         Mistake(swapped, "all walks run on the first chain."),
     ]
     compare(rewards, paid, tried=f"{tried}: rewards", mistakes=mistakes, hint="take them from the same walk.")
-    return path
+    if any((process.transition[row[:-1], row[1:]] == 0.0).any() for process, row in zip(made, path, strict=True)):
+        hint = "\nHint: the next state depends on the chain: walk with chain.sample(n_steps, rng)."
+        raise CheckFailed(f"{tried}: states has a step that its chain never takes.{hint}")
+    if not rng_used:
+        hint = "\nHint: hand it to chain.sample(n_steps, rng) too."
+        raise CheckFailed(f"{tried}: the walks were drawn with another generator than the rng you were given.{hint}")
 
 
 def check_fresh_tasks(fresh_tasks: Callable[..., Any]) -> None:
@@ -102,11 +116,14 @@ def check_fresh_tasks(fresh_tasks: Callable[..., Any]) -> None:
         rng = np.random.default_rng(802)
         made: list[MarkovRewardProcess] = []
         own: list[bool] = []
+        after: list[Any] = []  # the state of rng when the last chain was made
 
-        def make(generator, *, made=made, own=own, rng=rng, n_states=n_states, gamma=gamma):
+        def make(generator, *, made=made, own=own, after=after, rng=rng, n_states=n_states, gamma=gamma):
             P, r = generator.dirichlet(np.ones(n_states), size=n_states), generator.uniform(-1, 1, n_states)
+            P = P * (1.0 - np.eye(n_states))  # no chain stays where it is
             own.append(generator is rng)
-            made.append(MarkovRewardProcess(P, r, gamma))
+            made.append(MarkovRewardProcess(P / P.sum(axis=1, keepdims=True), r, gamma))
+            after[:] = [rng.bit_generator.state]
             return made[-1]
 
         tried = f"{n_tasks} tasks of {n_states} states, {n_steps} steps each"
@@ -114,7 +131,8 @@ def check_fresh_tasks(fresh_tasks: Callable[..., Any]) -> None:
         if not isinstance(got, (tuple, list)) or len(got) != 3:
             raise CheckFailed(f"{tried}: expected three results, `return states, rewards, exact`.")
         _check_draws(made, own, n_tasks, tried)
-        path = _check_walks(got[0], got[1], made, n_steps, tried)
+        path = _check_states(got[0], made, n_steps, tried)
+        _check_walks(path, got[1], made, rng.bit_generator.state != after[0], tried)
         eye = np.eye(n_states)
         right = np.array([np.linalg.solve(eye - gamma * process.transition, process.reward) for process in made])
         pairs = zip(path, np.asarray(got[1]), strict=True)
@@ -202,6 +220,8 @@ def _rms(memory: np.ndarray, states: np.ndarray, exact: np.ndarray, kind: str = 
         chosen = [square[s] for s in (sorted(square) if kind == "query counted" else left)]
         if kind == "by visit":
             chosen = [square[s] for s in states[task, :-1].tolist()]
+        if kind == "state as position":
+            chosen = [(memory[layer, task, s] - exact[task, s]) ** 2 for s in left]
         if kind == "all states":
             chosen = [square.get(s, exact[task, s] ** 2) for s in range(exact.shape[1])]
         if kind == "absolute":
@@ -217,6 +237,7 @@ def _rms_mistakes(memory: np.ndarray, states: np.ndarray, exact: np.ndarray) -> 
         "all states": "states never left are counted, with value 0. Count only states in states[b, :-1].",
         "by visit": "often-visited states count more often: each state left counts once (np.unique).",
         "query counted": "the query's state counts although it was never left: look at states[b, :-1].",
+        "state as position": "memory was read at the number of the state. Read it where that state stands.",
         "absolute": "this is the mean absolute error; take the root of the mean of squares.",
         "sum": "this is the root of the sum; divide by the number of states left.",
     }
@@ -257,7 +278,9 @@ def _table(
         first = rewards.shape[1] - size if kind == "last n" else 0
         path, paid = states[:, first : first + size + 1], rewards[:, first : first + size]
         errors = _rms(_memories(x[path], paid, gamma, n_layers, beta), path, exact)
-        if kind in ("mean", "worst"):
+        if kind == "over layers":
+            rows.append(_spread(errors, (0.5,))[0])
+        elif kind in ("mean", "worst"):
             rows.append(errors.mean(axis=1) if kind == "mean" else errors.max(axis=1))
         else:
             rows.append(_spread(errors.T, (0.5,))[0])
@@ -267,7 +290,7 @@ def _table(
 def check_depth_against_context(depth_against_context: Callable[..., Any]) -> None:
     """depth_against_context(features, states, rewards, exact, gamma, beta, lengths, n_layers) -> (lengths, L+1)."""
     rng = np.random.default_rng(805)
-    for B, S, gamma, beta, lengths, L in ((4, 3, 0.6, 1.4, [2, 5], 3), (3, 4, 0.8, 0.5, [3, 4, 6], 2)):
+    for B, S, gamma, beta, lengths, L in ((4, 3, 0.6, 1.4, [2, 5], 4), (3, 4, 0.8, 0.5, [3, 4, 6], 3)):
         features, exact = rng.standard_normal((S, 2)), rng.standard_normal((B, S))
         states, rewards = rng.integers(S, size=(B, 9)), rng.standard_normal((B, 8))
         inputs = (features, states, rewards, exact, gamma, beta, lengths, L)
@@ -278,6 +301,7 @@ def check_depth_against_context(depth_against_context: Callable[..., Any]) -> No
             "last n": "you kept the last n transitions; a shorter context is the beginning of the walk.",
             "one short": "off by one: n transitions need n + 1 states, states[:, : n + 1], and rewards[:, :n].",
             "mean": "this is the mean over tasks, which one bad draw can rule; take the median.",
+            "over layers": "the median ran over the layers. Your spread wants the tasks in rows: transpose first.",
             "worst": "this is the worst task of each layer; take the median.",
         }
         mistakes = [

@@ -56,9 +56,15 @@ def _greedy(transitions, rewards, policy):
 
 
 def _turned(transitions, rewards, policy):
-    if policy.shape[0] != policy.shape[1]:
-        return _einsum(transitions, rewards, policy)
-    return _einsum(transitions, rewards, policy.T)
+    n_actions, n_states = rewards.shape
+    P = [sum(policy[a, s] * transitions[a, s] for a in range(n_actions)) for s in range(n_states)]
+    return np.array(P), np.einsum("as,as->s", policy, rewards)
+
+
+def _first_column(P):
+    vector = np.linalg.eig(P.T)[1][:, 0].real
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return vector / vector.sum()
 
 
 def _mean_return(mrp, start, n_returns, n_steps, rng, gamma=None):
@@ -109,6 +115,8 @@ CASES = [
             (lambda P, r, gamma: P @ _backups(P, r, gamma), "values of the next states"),
             (lambda P, r, gamma: (1 - gamma) * _backups(P, r, gamma), "a reward per step"),
             (lambda P, r, gamma: np.linalg.solve(np.eye(len(r)) - P, r), "Is gamma in your matrix"),
+            (lambda P, r, gamma: np.linalg.solve(1 - gamma * P, r), "ones on the diagonal only"),
+            (lambda P, r, gamma: np.linalg.solve(gamma * P - np.eye(len(r)), r), "this is -v"),
         ],
     ),
     Case(
@@ -119,6 +127,7 @@ CASES = [
             (lambda P: _eigenvector(P, normalised=False), "any length and sign"),
             (lambda P: P.mean(axis=0), "one step from the uniform"),
             (lambda P: np.linalg.matrix_power(P, 1000)[0], "never settles"),
+            (_first_column, "eig sorts nothing"),
         ],
     ),
     Case(
@@ -145,6 +154,7 @@ CASES = [
             (lambda mrp, start, n, steps, rng: _mean_return(mrp, None, n, steps, rng), "drawn from mrp.start"),
             (_late, "first reward is missing"),
             (lambda mrp, start, n, steps, rng: _mean_return(mrp, start, n, steps - 1, rng), "one step short"),
+            (lambda mrp, start, n, steps, rng: _mean_return(mrp, start, steps, n, rng), "are exchanged"),
             (lambda mrp, start, n, steps, rng: mrp.value()[start], "not an estimate"),
             (lambda mrp, start, n, steps, rng: _mean_return(mrp, start, n, steps, rng) / steps, "over steps"),
             (

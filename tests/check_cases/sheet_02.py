@@ -65,6 +65,14 @@ def online_shared(states, rewards, gamma, alpha, n_states):
     return np.stack(history)
 
 
+def online_stored_early(states, rewards, gamma, alpha, n_states):
+    v, history = np.zeros(n_states), []
+    for k in range(len(rewards)):
+        history.append(v.copy())
+        v[states[k]] += alpha * td_error(v, states[k], rewards[k], states[k + 1], gamma)
+    return np.stack(history)
+
+
 def batch(v, states, rewards, gamma, alpha):
     s = states[:-1]
     delta = rewards + gamma * v[states[1:]] - v[s]
@@ -84,6 +92,20 @@ def batch_by_state(v, states, rewards, gamma, alpha):
         ks = [k for k in range(len(rewards)) if states[k] == state]
         if ks:
             new[state] += alpha * np.mean([td_error(v, state, rewards[k], states[k + 1], gamma) for k in ks])
+    return new
+
+
+def batch_one_after_the_other(v, states, rewards, gamma, alpha):
+    new = v.copy()
+    for state in range(len(v)):
+        new[state] = batch(new, states, rewards, gamma, alpha)[state]
+    return new
+
+
+def batch_from_zeros(v, states, rewards, gamma, alpha):
+    new = np.zeros(len(v))
+    for state in np.unique(states[:-1]):
+        new[state] = batch(v, states, rewards, gamma, alpha)[state]
     return new
 
 
@@ -152,6 +174,21 @@ def monte_carlo_one_off(states, rewards, gamma, n_states):
     return total / np.maximum(visits, 1)
 
 
+def monte_carlo_last_visit(states, rewards, gamma, n_states):
+    values = np.zeros(n_states)
+    for k in range(len(rewards)):
+        values[states[k]] = rewards[k:] @ gamma ** np.arange(len(rewards) - k)
+    return values
+
+
+def monte_carlo_powers_from_the_start(states, rewards, gamma, n_states):
+    total, visits = np.zeros(n_states), np.zeros(n_states)
+    for k in range(len(rewards)):
+        total[states[k]] += (gamma ** np.arange(len(rewards)) * rewards)[k:].sum()
+        visits[states[k]] += 1
+    return total / np.maximum(visits, 1)
+
+
 def monte_carlo_nan(states, rewards, gamma, n_states):
     with np.errstate(invalid="ignore"):
         values = monte_carlo(states, rewards, gamma, n_states)
@@ -167,6 +204,15 @@ def errors(walks, gamma, exact, n_iterations=200, reduce=lambda e: np.sqrt(np.me
         mc = monte_carlo(states, rewards, gamma, len(exact))
         rows.append([reduce(v - exact), reduce(mc - exact)])
     return np.array(rows)
+
+
+def errors_carried_over(walks, gamma, exact):
+    table, v = errors(walks, gamma, exact), np.zeros(len(exact))
+    for row, (states, rewards) in zip(table, walks, strict=True):
+        for _ in range(200):
+            v = batch(v, states, rewards, gamma, 1.0)
+        row[0] = np.sqrt(np.mean((v - exact) ** 2))
+    return table
 
 
 def errors_by_norm(walks, gamma, exact):
@@ -205,6 +251,7 @@ CASES = [
             (online_frozen, "starting table"),
             (online_shared, "same array"),
             (lambda s, r, g, a, m: online(s, r, g, a, m)[1:], "row 0 is missing"),
+            (online_stored_early, "after the last step is missing"),
             (lambda s, r, g, a, m: online(s, r, g, a, m)[-1], "only the last table"),
         ],
     ),
@@ -222,6 +269,8 @@ CASES = [
             (_batch_wrong(fresh=True), "old and new values are mixed"),
             (_batch_wrong(buffered=True), "repeated states lost"),
             (batch_last_visit, "only the last visit"),
+            (batch_one_after_the_other, "one after the other"),
+            (batch_from_zeros, "became 0:"),
             (batch_nan, "became NaN (0/0)"),
             (lambda v, s, r, g, a: batch(v, s, r, g, a) - v, "the change alone"),
             (batch_on_the_input, "Work on a copy"),
@@ -236,6 +285,8 @@ CASES = [
             (monte_carlo_backwards_in_time, "past rewards"),
             (lambda s, r, g, m: monte_carlo(s, r, 0.0, m), "the mean reward"),
             (lambda s, r, g, m: monte_carlo(s, r, g, m, every=False), "only one visit"),
+            (monte_carlo_last_visit, "last visit overwrote"),
+            (monte_carlo_powers_from_the_start, "counted from the walk's start"),
             (monte_carlo_one_off, "one position off"),
             (lambda s, r, g, m: monte_carlo(s, r, g, m, divide="sum"), "sum of returns"),
             (lambda s, r, g, m: monte_carlo(s, r, g, m, divide="query"), "query at the end was counted"),
@@ -252,6 +303,7 @@ CASES = [
             (lambda w, g, v: errors(w, g, v, reduce=lambda e: np.mean(np.abs(e))), "mean absolute error"),
             (lambda w, g, v: errors(w, g, v, reduce=np.linalg.norm), "root of the sum"),
             (lambda w, g, v: errors(w, g, v, n_iterations=1), "one iteration only"),
+            (errors_carried_over, "carried over"),
             (lambda w, g, v: errors(w, g, v).mean(axis=0), "averaged away"),
         ],
     ),

@@ -31,6 +31,17 @@ def step_online(w, features, rewards, gamma, alpha):
     return w
 
 
+def step_online_mean(w, features, rewards, gamma, alpha):
+    for k, reward in enumerate(rewards):
+        delta = reward + gamma * features[k + 1] @ w - features[k] @ w
+        w = w + alpha / len(rewards) * delta * features[k]
+    return w
+
+
+def step_without_alpha(w, features, rewards, gamma, alpha):
+    return step_variant()(w, features, rewards, gamma, 1.0)
+
+
 def step_change_only(w, features, rewards, gamma, alpha):
     return step_variant()(w, features, rewards, gamma, alpha) - w
 
@@ -57,6 +68,21 @@ def lstd_variant(matrix=lambda x, y, g: x.T @ (x - g * y), right=lambda x, y, r:
     return solve
 
 
+def lstd_least_squares(features, rewards, gamma):
+    return np.linalg.lstsq(features[:-1] - gamma * features[1:], rewards)[0]
+
+
+def lstd_last_outer(features, rewards, gamma):
+    x, y = features[:-1], features[1:]
+    for k in range(len(rewards)):
+        A = np.outer(x[k], x[k] - gamma * y[k])
+    return np.linalg.solve(A, x.T @ rewards)
+
+
+def lstd_unsummed(features, rewards, gamma):
+    return np.linalg.solve(features[:-1] - gamma * features[1:], rewards)
+
+
 def mean_matrix(features, gamma):
     return features[:-1].T @ (features[:-1] - gamma * features[1:]) / (len(features) - 1)
 
@@ -68,6 +94,15 @@ def threshold(rule, matrix=mean_matrix):
 def threshold_by_search(features, gamma):
     z = np.linalg.eigvals(mean_matrix(features, gamma))
     low, high = 0.0, 1e3
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.abs(1 - middle * z).max() < 1 else (low, middle)
+    return low
+
+
+def threshold_below_8(features, gamma):
+    z = np.linalg.eigvals(mean_matrix(features, gamma))
+    low, high = 0.0, 8.0
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if np.abs(1 - middle * z).max() < 1 else (low, middle)
@@ -103,6 +138,8 @@ CASES = [
             (step_online, "new and old weights are mixed"),
             (step_variant(divide=lambda r: len(r) + 1), "number of positions"),
             (step_change_only, "the change of w"),
+            (step_online_mean, "inside the loop"),
+            (step_without_alpha, "alpha is missing"),
             (step_in_place, "changed an array it was given"),
         ],
     ),
@@ -117,6 +154,10 @@ CASES = [
             (lstd_variant(right=lambda x, y, r: y.T @ r), "b uses the features of the state reached"),
             (lstd_variant(lambda x, y, g: y.T @ (x - g * y), lambda x, y, r: y.T @ r), "A and b both multiply"),
             (lstd_variant(right=lambda x, y, r: x.T @ r / len(r)), "divide both or neither"),
+            (lstd_variant(matrix=lambda x, y, g: x.T @ (x - g * y) / len(x)), "leave both as sums"),
+            (lstd_least_squares, "minimises the squared TD errors"),
+            (lstd_last_outer, "depend on one another"),
+            (lstd_unsummed, "print the shape of the matrix"),
         ],
     ),
     Case(
@@ -132,6 +173,10 @@ CASES = [
             (lambda u, v, mu: np.sum((mu * (u - v)) ** 2), "mu was squared as well"),
             (lambda u, v, mu: (mu @ (u - v)) ** 2, "opposite sign cancel"),
             (lambda u, v, mu: mu @ np.abs(u - v), "absolute errors"),
+            (lambda u, v, mu: mu @ (u - v), "no difference was squared"),
+            (lambda u, v, mu: mu * (u - v) ** 2, "weighted squares of the single states"),
+            (lambda u, v, mu: sum((u - v) ** 2), "mu is missing"),
+            (lambda u, v, mu: np.abs(u - v).max(), "three steps"),
         ],
     ),
     Case(
@@ -144,6 +189,7 @@ CASES = [
             (threshold(lambda z: np.min(2 / np.abs(z))), "holds for real eigenvalues only"),
             (threshold(lambda z: np.min(2 / z.real)), "imaginary part is ignored"),
             (threshold(exact_limit, lambda x, g: mean_matrix(x, 0.0)), "next state is missing from A"),
+            (threshold_below_8, "ended at its upper end"),
             (threshold(lambda z: 2 / z[np.argmax(np.abs(z))] + 0.01j), "got a complex number"),
         ],
     ),

@@ -124,6 +124,16 @@ def operators_counting_once(states, rewards, x, beta):
     return M, *operators(states, rewards, x, beta)[1:]
 
 
+def operators_of_seen_states(states, rewards, x, beta):
+    K, eye = weights(x, x[states[:-1]], beta), np.eye(states.max() + 1)
+    return K @ eye[states[:-1]], K @ eye[states[1:]], K @ rewards
+
+
+def operators_with_the_query(states, rewards, x, beta):
+    K, eye = weights(x, x[states], beta)[:, :-1], np.eye(len(x))
+    return K @ eye[states[:-1]], K @ eye[states[1:]], K @ rewards
+
+
 def changed(position, change):
     """The right operators with one of the three changed."""
 
@@ -139,7 +149,7 @@ def late_rewards(results, states, rewards, x, beta):
     return weights(x, x[states[:-1]], beta) @ np.append(rewards[1:], 0.0)
 
 
-def make_ratios(kernel, up=2.0, iterations=None, finish=lambda gaps, halves: gaps / halves):
+def make_ratios(kernel, up=2.0, iterations=None, positions=None, finish=lambda gaps, halves: gaps / halves):
     """halving_ratios with the given linear kernel."""
 
     def gap(x, r, gamma, count, beta):
@@ -147,7 +157,7 @@ def make_ratios(kernel, up=2.0, iterations=None, finish=lambda gaps, halves: gap
         for _ in range(count):
             soft = iteration(soft, x, r, gamma, 1.0, beta)
             line = line + kernel(x, len(r), beta) @ (r + gamma * line[1:] - line[:-1])
-        return np.abs(soft - line).max()
+        return np.abs(soft - line)[:positions].max()
 
     def halving_ratios(features, rewards, gamma, n_iterations, betas):
         count = iterations or n_iterations
@@ -224,6 +234,8 @@ CASES = [
         right=[operators, as_arrays(operators_by_loop)],
         wrong=[
             (changed(0, lambda results, *_: results[0].T), "M is transposed"),
+            (operators_of_seen_states, "not states.max() + 1"),
+            (operators_with_the_query, "takes a share in the softmax"),
             (operators_counting_once, "counts once"),
             (changed(0, lambda results, states, rewards, x, beta: weights(x, x, beta)), "softmax over states"),
             (changed(0, lambda results, *_: results[1]), "grouped M by the state landed in"),
@@ -250,6 +262,7 @@ CASES = [
             (make_ratios(lambda x, n, beta: (1 + beta * x @ (x[:-1] - x.mean(axis=0)).T) / n), "counted the query's"),
             (make_ratios(lambda x, n, beta: centred(x, n, 1.0)), "linear TD stands still"),
             (make_ratios(lambda x, n, beta: centred(x, n, beta) - 1 / n), "lacks its constant feature"),
+            (make_ratios(centred, positions=-1), "the query was left out"),
             (make_ratios(centred, iterations=1), "only one iteration"),
             (make_ratios(centred, up=4.0), "beta was divided by 4"),
         ],

@@ -71,6 +71,22 @@ def step_from(matrix, pick=np.min, scale=2.0):
     return step
 
 
+def step_of_the_positive(M, Q, gamma):
+    lam = np.linalg.eigvals(M - gamma * Q)
+    limits = 2 * lam.real / np.abs(lam) ** 2
+    return limits[limits > 0].min()
+
+
+def step_unsquared(M, Q, gamma):
+    lam = np.linalg.eigvals(M - gamma * Q)
+    return max(0.0, (2 * lam.real / np.abs(lam)).min())
+
+
+def step_complex(M, Q, gamma):
+    lam = np.linalg.eigvals(M - gamma * Q).astype(complex)
+    return (2 / lam)[np.argmin((2 / lam).real)]
+
+
 def full(M, Q, gamma):
     return M - gamma * Q
 
@@ -140,7 +156,10 @@ CASES = [
         checks.check_largest_step,
         right=[step_by_formula, step_by_loop],
         wrong=[
-            (lambda M, Q, g: (2 / np.linalg.eigvals(full(M, Q, g))).real.min(), "no positive step helps"),
+            (lambda M, Q, g: (2 / np.linalg.eigvals(full(M, Q, g))).real.min(), "has a negative real part"),
+            (step_of_the_positive, "real part was skipped"),
+            (step_unsquared, "the square is missing"),
+            (step_complex, "Take the real part in time"),
             (lambda M, Q, g: 2 / np.abs(np.linalg.eigvals(full(M, Q, g))).max(), "real eigenvalues only"),
             (lambda M, Q, g: 2 / np.linalg.eigvals(full(M, Q, g)).real.max(), "imaginary parts"),
             (step_from(full, np.max), "most patient"),

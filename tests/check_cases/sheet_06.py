@@ -58,6 +58,18 @@ def weights_with_zero_score(X, beta):
     return torch.softmax(g, dim=0)
 
 
+def weights_with_low_score(X, beta):
+    g = scores(X, beta)
+    g[-1] = -1000.0
+    return torch.softmax(g, dim=0)
+
+
+def weights_with_masked_column(X, beta):
+    g = scores(X, beta)
+    g[:, -1] = -INF
+    return torch.softmax(g, dim=0)
+
+
 def weights_with_own_cell_hidden(X, beta):
     g = scores(X, beta)
     g[-1, -1] = -INF
@@ -108,6 +120,15 @@ def layer_through_w(Z, alpha):
 def layer_in_place(Z, alpha):
     Z += layer(Z, alpha) - Z
     return Z
+
+
+def layer_reading_new_cells(Z, alpha):
+    d, n = len(Z) // 2, Z.shape[1] - 1
+    new = Z.clone()
+    for j in range(n + 1):
+        for i in range(n):
+            new[-1, j] += alpha / n * new[-1, i] * (Z[:d, i] @ (Z[d : 2 * d, j] - Z[:d, j]))
+    return new
 
 
 def layer_with(change):
@@ -244,7 +265,9 @@ CASES = [
             (lambda X, beta: weights(X, beta).T, "E transposed"),
             (lambda X, beta: torch.softmax(scores(X, beta), dim=0), "query is not masked"),
             (weights_masked_late, "mask came after the softmax"),
-            (weights_with_zero_score, "hides nobody"),
+            (weights_with_zero_score, "a score of 0"),
+            (weights_with_low_score, "lower still"),
+            (weights_with_masked_column, "query's column"),
             (weights_with_own_cell_hidden, "own cell is hidden"),
             (weights_deaf_query, "hid the last column"),
             (lambda X, beta: weights(X, 1.0), "beta has no effect"),
@@ -271,6 +294,7 @@ CASES = [
             (layer_in_place, "changed an array it was given"),
             (layer_masked_right, "hides the query as a reader"),
             (layer_with(full_blocks), "blocks of Q are full"),
+            (layer_reading_new_cells, "already changed"),
             (layer_turned, "sum runs over the readers"),
         ],
     ),

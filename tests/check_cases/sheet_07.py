@@ -148,6 +148,12 @@ def masked_with_zero(Z, A):
     return torch.softmax(scores, dim=0)
 
 
+def masked_with_a_low_score(Z, A):
+    scores = Z.T @ A @ Z
+    scores[-1] = -100.0
+    return torch.softmax(scores, dim=0)
+
+
 def over_everything(Z, A):
     scores = Z.T @ A @ Z
     scores[-1] = -torch.inf
@@ -251,6 +257,13 @@ def network_as_td(features, rewards, gamma, n_layers, alpha, beta):
     return v.tolist()
 
 
+def network_that_keeps_no_layer(features, rewards, gamma, n_layers, alpha, beta):
+    Z, d = prompt(features, rewards), features.shape[1]
+    for _ in range(n_layers):
+        layer(Z, value_matrix(d, alpha), score_matrix(d, beta), gamma)
+    return Z[-1]
+
+
 def dual_layer(Z, alpha, beta, gamma, second=None, move=None):
     """The dual layer; `second` makes V2 from (d, alpha, gamma), `move` is Pi."""
     d, n = Z.shape[0] - 3, Z.shape[1] - 1
@@ -350,6 +363,7 @@ CASES = [
             (lambda Z, A: attention(Z, A).T, "E is transposed"),
             (masked_after, "the mask came after the softmax"),
             (masked_with_zero, "a score of 0 is no mask"),
+            (masked_with_a_low_score, "lower still"),
             (over_everything, "sum of the whole matrix"),
             (lambda Z, A: attention(Z, A.T), "A is used transposed"),
             (lambda Z, A: attention(Z, torch.eye(len(A), **double)), "A has no effect"),
@@ -398,6 +412,7 @@ CASES = [
         check_network,
         right=[network, as_tensors(network_as_td)],
         wrong=[
+            (network_that_keeps_no_layer, "as in the prompt"),
             (lambda *inputs: -network(*inputs), "a minus sign at the readout"),
             (lambda *inputs: network(*inputs)[-1], "the query's value alone"),
             (lambda *inputs: traced(*inputs)[-2, -1], "one layer too few"),

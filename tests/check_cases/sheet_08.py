@@ -47,6 +47,47 @@ def fresh_tasks_one_by_one(make, n_tasks, n_steps, rng):
     return [np.array(states), np.array(rewards), np.array(exact)]
 
 
+def fresh_tasks_by_choice(make, n_tasks, n_steps, rng):
+    chains = [make(rng) for _ in range(n_tasks)]
+    states = np.zeros((n_tasks, n_steps + 1), dtype=int)
+    for row, chain in zip(states, chains, strict=True):
+        row[0] = rng.choice(chain.n_states)
+        for k in range(n_steps):
+            row[k + 1] = rng.choice(chain.n_states, p=chain.transition[row[k]])
+    rewards = np.stack([chain.reward[row[:-1]] for chain, row in zip(chains, states, strict=True)])
+    return states, rewards, np.stack([chain.value() for chain in chains])
+
+
+def walks_with_rngs(another):
+    """Each chain from rng; walk b with another(b)."""
+
+    def wrong(make, n_tasks, n_steps, rng):
+        chains = [make(rng) for _ in range(n_tasks)]
+        walks = [chain.sample(n_steps, another(b)) for b, chain in enumerate(chains)]
+        states, rewards = np.stack([walk.states for walk in walks]), np.stack([walk.rewards for walk in walks])
+        return states, rewards, np.stack([chain.value() for chain in chains])
+
+    return wrong
+
+
+def walks_without_the_chain(make, n_tasks, n_steps, rng):
+    chains = [make(rng) for _ in range(n_tasks)]
+    states = rng.integers(chains[0].n_states, size=(n_tasks, n_steps + 1))
+    rewards = np.stack([chain.reward[row[:-1]] for chain, row in zip(chains, states, strict=True)])
+    return states, rewards, np.stack([chain.value() for chain in chains])
+
+
+def as_dtype(part, dtype):
+    """The right answer with one part in a table of another dtype."""
+
+    def wrong(*inputs):
+        got = list(fresh_tasks(*inputs))
+        got[part] = got[part].astype(dtype)
+        return tuple(got)
+
+    return wrong
+
+
 def one_chain_many_walks(make, n_tasks, n_steps, rng):
     chain = make(rng)
     walks = [chain.sample(n_steps, rng) for _ in range(n_tasks)]
@@ -56,13 +97,6 @@ def one_chain_many_walks(make, n_tasks, n_steps, rng):
 
 def same_draw_again(make, n_tasks, n_steps, rng):
     return fresh_tasks(lambda _: make(np.random.default_rng(0)), n_tasks, n_steps, rng)
-
-
-def same_walk_numbers(make, n_tasks, n_steps, rng):
-    chains = [make(rng) for _ in range(n_tasks)]
-    walks = [chain.sample(n_steps, np.random.default_rng(0)) for chain in chains]
-    states, rewards = np.stack([walk.states for walk in walks]), np.stack([walk.rewards for walk in walks])
-    return states, rewards, np.stack([chain.value() for chain in chains])
 
 
 def walks_on_the_first_chain(make, n_tasks, n_steps, rng):
@@ -162,6 +196,14 @@ def rms_errors_by_mask(memory, states, exact):
     return np.sqrt(square.sum(axis=2) / left.sum(axis=1))
 
 
+def rms_at_state_numbers(memory, states, exact):
+    errors = np.empty(memory.shape[:2])
+    for b in range(len(states)):
+        left = np.unique(states[b, :-1])
+        errors[:, b] = np.sqrt(((memory[:, b, left] - exact[b, left]) ** 2).mean(axis=1))
+    return errors
+
+
 def rms_variant(choose=lambda s, S: np.unique(s[:-1]), finish=lambda gap: np.sqrt((gap**2).mean(axis=1)), mine=True):
     def wrong(memory, states, exact):
         errors = []
@@ -214,11 +256,15 @@ CASES = [
     ),
     Case(
         check_fresh_tasks,
-        right=[fresh_tasks, as_arrays(fresh_tasks_one_by_one)],
+        right=[fresh_tasks, as_arrays(fresh_tasks_one_by_one), fresh_tasks_by_choice],
         wrong=[
             (one_chain_many_walks, "one chain walked many times"),
             (same_draw_again, "the same chain again and again"),
-            (same_walk_numbers, "the same random numbers"),
+            (walks_with_rngs(lambda b: np.random.default_rng(0)), "the same random numbers"),
+            (walks_with_rngs(lambda b: np.random.default_rng(b)), "drawn with another generator"),
+            (walks_without_the_chain, "depends on the chain"),
+            (as_dtype(0, float), "dtype float64"),
+            (as_dtype(1, int), "decimals were cut off"),
             (walks_on_the_first_chain, "all walks run on the first chain"),
             (marked_by_the_walk, "certainty-equivalence value of the walk"),
             (without_the_query, "n + 1 states"),
@@ -254,6 +300,7 @@ CASES = [
             (rms_variant(finish=lambda gap: np.abs(gap).mean(axis=1)), "mean absolute error"),
             (rms_variant(finish=lambda gap: np.sqrt((gap**2).sum(axis=1))), "root of the sum"),
             (rms_variant(finish=lambda gap: (gap**2).mean(axis=1)), "the root is missing"),
+            (rms_at_state_numbers, "at the number of the state"),
             (rms_variant(mine=False), "exact value of task 0"),
             (lambda *inputs: rms_errors(*inputs).T, "tasks and layers are exchanged"),
             (lambda *inputs: np.sqrt((rms_errors(*inputs) ** 2).mean(axis=1)), "averaged away"),
@@ -267,6 +314,7 @@ CASES = [
             (make_table(lambda states, rewards, n: (states[:, -n - 1 :], rewards[:, -n:])), "you kept the last n"),
             (make_table(lambda states, rewards, n: (states[:, :n], rewards[:, : n - 1])), "off by one"),
             (make_table(cut, lambda errors: errors.mean(axis=1)), "this is the mean over tasks"),
+            (make_table(cut, lambda errors: spread(errors)[1]), "the median ran over the layers"),
             (make_table(cut, lambda errors: errors.max(axis=1)), "this is the worst task"),
             (make_table(cut, sharp=1.0), "beta has no effect"),
             (make_table(cut, finish=lambda table: table.T), "rows and columns are exchanged"),
