@@ -12,7 +12,7 @@ import torch
 from icrl_teach import boyan_chain
 from icrl_teach.emergence import TD_ROW, summarise
 from icrl_teach.losses import PretrainConfig, draw_batch
-from icrl_teach.pretraining import Learner, PretrainingResult, clip_each_seed, pretrain, split_seeds
+from icrl_teach.pretraining import Learner, PretrainingResult, clip_each_seed, pretrain
 from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 D, S, N, L, WINDOWS, TASKS, GAMMA = 4, 10, 30, 3, 64, 128, 0.9
@@ -75,7 +75,7 @@ class Engine:
 
     def step(self) -> None:
         clock = [time.perf_counter()]
-        batch = split_seeds(draw_batch(CONFIG, self.generator), 1)
+        batch = draw_batch(CONFIG, self.generator).split(1)
         clock.append(time.perf_counter())
         loss = self.learner(*batch).sum()
         clock.append(time.perf_counter())

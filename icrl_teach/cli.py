@@ -15,6 +15,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -407,15 +408,14 @@ def _pretrain_config(ctx: click.Context, options: dict[str, Any], resumed: Path 
     return replace(config, **_pretrain_fields(given))
 
 
+def _choice(name: str, options: Sequence[str], text: str) -> Callable[[Any], Any]:
+    """An option that is one of a few words; the first is its default."""
+    return click.option(name, type=click.Choice(options), default=options[0], show_default=True, help=text)
+
+
 @main.command()
-@click.option("--family", type=click.Choice(FAMILIES), default="boyan", show_default=True, help="Tasks to train on.")
-@click.option(
-    "--features",
-    type=click.Choice(["one-hot", "random", "aggregated"]),
-    default="one-hot",
-    show_default=True,
-    help="What the network sees of a state.",
-)
+@_choice("--family", FAMILIES, "Tasks to train on.")
+@_choice("--features", ["one-hot", "random", "aggregated"], "What the network sees of a state.")
 @click.option("--feature-scale", type=float, default=1.0, show_default=True, help="Length of each feature vector.")
 @click.option("--states", type=_Sizes(), default="6", show_default=True, help="States of a task, drawn at every step.")
 @click.option("--context", type=_Sizes(), default="40", show_default=True, help="Transitions that a prompt holds.")
@@ -426,21 +426,9 @@ def _pretrain_config(ctx: click.Context, options: dict[str, Any], resumed: Path 
 @click.option("--windows", type=click.IntRange(1), default=2, show_default=True, help="Prompts made from each task.")
 @click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, help="Training steps to take.")
 @click.option("--lr", type=float, default=0.025, show_default=True, help="Learning rate after the warm-up.")
-@click.option(
-    "--loss",
-    type=click.Choice(["td", "value"]),
-    default="td",
-    show_default=True,
-    help="TD errors (semi-gradient), or regression on exact values for comparison.",
-)
+@_choice("--loss", ["td", "value"], "TD errors (semi-gradient), or regression on exact values for comparison.")
 @click.option("--free", is_flag=True, help="Train every entry of V and A, not only those that Theorem 1 uses.")
-@click.option(
-    "--normalisation",
-    type=click.Choice(["softmax", "linear", "sigmoid"]),
-    default="softmax",
-    show_default=True,
-    help="How attention turns scores into weights.",
-)
+@_choice("--normalisation", ["softmax", "linear", "sigmoid"], "How attention turns scores into weights.")
 @click.option("--separate-layers", is_flag=True, help="Give each layer its own V and A.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs to train side by side.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the first of these runs.")

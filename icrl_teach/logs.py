@@ -94,13 +94,13 @@ def _join(
                 f"{path.name}, line {line}: {len(row)} fields where the header has {width}; complete the row"
             )
         state, reward, next_state = (row[i] for i in at)
-        new_episode = episode_at is not None and row[episode_at] != episode
+        new_episode = episode_at is not None and (not states or row[episode_at] != episode)
         if states and not new_episode and state != expected:
             raise LogError(
                 f"{path.name}, line {line}: state is {state!r} but the row before led to {expected!r}; "
                 "rows must connect, or an 'episode' column must separate episodes"
             )
-        if episode_at is not None and (new_episode or not states):
+        if episode_at is not None and new_episode:
             if row[episode_at] in begun:
                 raise LogError(
                     f"{path.name}, line {line}: episode {row[episode_at]!r} comes back after {episode!r}; "

@@ -47,9 +47,10 @@ def _check_range(name: str, value: Any, least: int) -> tuple[int, int]:
 def _check_seeds(seeds: Any) -> tuple[int, ...]:
     if not isinstance(seeds, tuple | list) or not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds is {seeds!r}; it must name one or more runs, each once, for example (0, 1, 2)")
-    if any(check_count("seeds", seed, 0) >= SEEDS for seed in seeds):
+    counts = tuple(check_count("seeds", seed, 0) for seed in seeds)
+    if max(counts) >= SEEDS:
         raise ValueError(f"seeds is {seeds!r}; seeds are whole numbers from 0 to {SEEDS - 1:,}")
-    return tuple(check_count("seeds", seed, 0) for seed in seeds)
+    return counts
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,10 @@ class Batch(NamedTuple):
     def query(self) -> Int[Tensor, "n_tasks n_windows_plus_1"]:
         """The state at the end of each window, whose value is asked."""
         return self.states[..., self.n_context :]
+
+    def split(self, n_parts: int) -> Batch:
+        """Tasks dealt out to equal parts, such as seeds or groups: a first axis of n_parts, each with its own tasks."""
+        return Batch(*(t.unflatten(0, (n_parts, -1)) for t in self))
 
 
 def window_counts(
@@ -315,7 +320,7 @@ def value_error(
 
 def _update_by_group(parameters: Parameters, batch: Batch, config: PretrainConfig, n_groups: int) -> Tensor:
     """E[delta grad f] estimated on n_groups disjoint groups of tasks: (n_groups, number of parameters)."""
-    groups = Batch(*(t.unflatten(0, (n_groups, -1)) for t in batch))
+    groups = batch.split(n_groups)
 
     def surrogate(theta: Parameters, *group: Tensor) -> Tensor:
         delta, f = td_errors_of(theta, Batch(*group), config)

@@ -60,11 +60,6 @@ class Learner(nn.Module):
         return vmap(lambda theta, *one: loss(theta, Batch(*one), self.config))(dict(self.theta), *batch)
 
 
-def split_seeds(batch: Batch, n_seeds: int) -> Batch:
-    """Tasks dealt out to the seeds: a first axis of n_seeds, each with its own tasks."""
-    return Batch(*(t.unflatten(0, (n_seeds, -1)) for t in batch))
-
-
 @dataclass
 class PretrainingResult:
     """What a run leaves. Tensors have a first axis of seeds; `steps` were done, which may be fewer than asked.
@@ -164,7 +159,7 @@ def _my_share(batch: Batch, rank: int, world: int) -> Batch:
 def _train_step(run: _Run, network: nn.Module) -> None:
     config, (rank, world) = run.config, _world()
     n_seeds = len(config.seeds)
-    batch = split_seeds(draw_batch(config, run.generator, config.n_tasks * n_seeds), n_seeds)
+    batch = draw_batch(config, run.generator, config.n_tasks * n_seeds).split(n_seeds)
     losses = network(*_my_share(batch, rank, world))
     run.optimiser.zero_grad(set_to_none=True)
     losses.sum().backward()

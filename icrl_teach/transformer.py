@@ -167,8 +167,8 @@ class SoftmaxTransformer(nn.Module):
     def values(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch cols"]:
         """Value memory of every column after L layers, (..., n+1)."""
         check_prompt(prompt, n_rows(self.d))
-        layers = self._memories(prompt) if self.scores_are_fixed() else self.layers(prompt)
-        return deque(layers, maxlen=1)[0][..., -1, :]  # value memory is the last row of both
+        layers = self._memories if self.scores_are_fixed() else self._general_layers
+        return deque(layers(prompt), maxlen=1)[0][..., -1, :]  # value memory is the last row of both
 
     def trace(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "depth *batch rows cols"]:
         """Z_0, Z_1, ..., Z_L stacked along a new first axis: (L+1, ..., d+3, n+1)."""
@@ -198,10 +198,13 @@ class SoftmaxTransformer(nn.Module):
         Each item: (..., d+3, n+1). Raises ValueError, at the first item, for a prompt of the wrong shape.
         """
         check_prompt(prompt, n_rows(self.d))
-        if self.scores_are_fixed():
-            for memory in self._memories(prompt):
-                yield torch.cat([prompt[..., : self.d, :], memory], dim=-2)
+        if not self.scores_are_fixed():
+            yield from self._general_layers(prompt)
             return
+        for memory in self._memories(prompt):
+            yield torch.cat([prompt[..., : self.d, :], memory], dim=-2)
+
+    def _general_layers(self, prompt: Tensor) -> Iterator[Tensor]:
         yield (Z := prompt)
         for index in range(self.n_layers):
             yield (Z := self.layer(Z, index))

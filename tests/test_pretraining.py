@@ -36,7 +36,7 @@ from icrl_teach.losses import (
     to_transformer,
     window_counts,
 )
-from icrl_teach.pretraining import CheckpointError, Learner, clip_each_seed, learning_rate_at, load_result, split_seeds
+from icrl_teach.pretraining import CheckpointError, Learner, clip_each_seed, learning_rate_at, load_result
 from oracles import assert_close, softmax_td_loops
 
 NORMALISATIONS = pytest.mark.parametrize("normalisation", ["softmax", "linear", "sigmoid"])
@@ -405,7 +405,7 @@ def test_seeds_together_have_the_gradients_of_each_alone(masked, kind):
     config = small(seeds=(0, 7, 8), masked=masked, loss=kind)
     batch = draw_batch(config, generator(), 12)
     learner = Learner(config)
-    losses = learner(*split_seeds(batch, 3))
+    losses = learner(*batch.split(3))
     losses.sum().backward()
     for i, seed in enumerate((0, 7, 8)):
         own = Batch(*(t[4 * i : 4 * i + 4] for t in batch))
@@ -892,7 +892,7 @@ def test_two_processes_take_the_step_of_one(tmp_path):
 def test_two_processes_would_notice_different_shares(monkeypatch):
     # The comparison above can fail: a process that kept the same half twice would take another step.
     config = small(n_tasks=8)
-    batch = split_seeds(draw_batch(config, generator()), 1)
+    batch = draw_batch(config, generator()).split(1)
     halves = [engine._my_share(batch, rank, 2) for rank in (0, 1)]
     learner = Learner(config)
     both = torch.stack([learner(*half) for half in halves]).mean(0)

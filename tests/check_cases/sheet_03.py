@@ -91,18 +91,8 @@ def threshold(rule, matrix=mean_matrix):
     return lambda features, gamma: rule(np.linalg.eigvals(matrix(features, gamma)))
 
 
-def threshold_by_search(features, gamma):
-    z = np.linalg.eigvals(mean_matrix(features, gamma))
-    low, high = 0.0, 1e3
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if np.abs(1 - middle * z).max() < 1 else (low, middle)
-    return low
-
-
-def threshold_below_8(features, gamma):
-    z = np.linalg.eigvals(mean_matrix(features, gamma))
-    low, high = 0.0, 8.0
+def threshold_by_search(features, gamma, high=1e3):
+    z, low = np.linalg.eigvals(mean_matrix(features, gamma)), 0.0
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if np.abs(1 - middle * z).max() < 1 else (low, middle)
@@ -189,7 +179,7 @@ CASES = [
             (threshold(lambda z: np.min(2 / np.abs(z))), "holds for real eigenvalues only"),
             (threshold(lambda z: np.min(2 / z.real)), "imaginary part is ignored"),
             (threshold(exact_limit, lambda x, g: mean_matrix(x, 0.0)), "next state is missing from A"),
-            (threshold_below_8, "ended at its upper end"),
+            (lambda x, g: threshold_by_search(x, g, high=8.0), "ended at its upper end"),
             (threshold(lambda z: 2 / z[np.argmax(np.abs(z))] + 0.01j), "got a complex number"),
         ],
     ),
