@@ -54,17 +54,22 @@ def shift_left(X: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch ro
     return torch.nn.functional.pad(X, (-1, 1))
 
 
+def next_targets(value: Float[Tensor, "*batch 1 cols"], gamma: float) -> Float[Tensor, "*batch 1 cols"]:
+    """Target memory for the next layer: gamma times the value memory of the column that follows."""
+    return gamma * shift_left(value)
+
+
 def time_shift(H: Float[Tensor, "*batch rows cols"], gamma: float) -> Float[Tensor, "*batch rows cols"]:
     """U H + W H Pi: clear target memory, refill it with gamma times the shifted, new value memory (eqs. 16-17)."""
     above, value = H[..., :-2, :], H[..., -1:, :]
-    return torch.cat([above, gamma * shift_left(value), value], dim=-2)
+    return torch.cat([above, next_targets(value, gamma), value], dim=-2)
 
 
 def reader(E: Float[Tensor, "*batch cols cols"]) -> Callable[[Tensor], Tensor]:
-    """offers -> offers E: what every column takes from a few rows of offers, (..., k, n+1) to (..., k, n+1).
+    """offers -> offers E: what every column takes from one row of offers, (..., 1, n+1) to (..., 1, n+1).
 
-    PyTorch multiplies a single vector and a matrix on one thread only, and that product is all that a layer of the
-    constructed network has left to do. So the columns of a large E are dealt out in equal shares, for all threads.
+    PyTorch multiplies a single vector and a matrix on one thread only, and that product is nearly all that a layer of
+    the constructed network has left to do. So the columns of a large E are dealt out in equal shares, for all threads.
     """
     n, shares = E.shape[-1], 32
     if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:
@@ -74,8 +79,6 @@ def reader(E: Float[Tensor, "*batch cols cols"]) -> Callable[[Tensor], Tensor]:
     rest = E[:, whole:]
 
     def read(offers: Tensor) -> Tensor:
-        if offers.shape[0] != 1:
-            return offers @ E
         shared = torch.bmm(offers.expand(shares, 1, n), listeners).reshape(1, whole)
         return torch.cat([shared, offers @ rest], dim=1)
 
@@ -168,7 +171,9 @@ class SoftmaxTransformer(nn.Module):
         """Value memory of every column after L layers, (..., n+1)."""
         check_prompt(prompt, n_rows(self.d))
         layers = self._memories if self.scores_are_fixed() else self._general_layers
-        return deque(layers(prompt), maxlen=1)[0][..., -1, :]  # value memory is the last row of both
+        # Z_L, or its target and value memory: value memory comes last in both.
+        last = deque(layers(prompt), maxlen=1)[0]
+        return last[-1][..., 0, :] if isinstance(last, tuple) else last[..., -1, :]
 
     def trace(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "depth *batch rows cols"]:
         """Z_0, Z_1, ..., Z_L stacked along a new first axis: (L+1, ..., d+3, n+1)."""
@@ -177,17 +182,16 @@ class SoftmaxTransformer(nn.Module):
     def scores_are_fixed(self) -> bool:
         """Whether attention is the same in every layer, so that it may be built once.
 
-        True for frozen parameters whose scores read feature rows only (A zero elsewhere), whose layers write no
-        feature row (V, V2 zero there) and whose A are equal. Training, or any change to these, takes the general path.
+        True for frozen parameters whose scores read feature rows only (A zero elsewhere), whose heads write one row
+        each (V value memory, V2 target memory) and whose A are equal. Training, or any change, takes the general path.
         """
-        d, frozen = self.d, not any(p.requires_grad for p in self.parameters())
-        reads_features = not self.A[:, d:].any() and not self.A[:, :, d:].any()
-        writes_features = any(getattr(self, name)[:, :d].any() for name in self._writers())
-        same_in_all_layers = torch.equal(self.A, self.A[:1].expand_as(self.A))
-        return bool(frozen and reads_features and not writes_features and same_in_all_layers)
-
-    def _writers(self) -> list[str]:
-        return ["V", "V2"] if self.block == "dual" else ["V"]
+        if any(p.requires_grad for p in self.parameters()):
+            return False
+        d = self.d
+        heads = [(self.V, value_row(d))] + ([(self.V2, target_row(d))] if self.block == "dual" else [])
+        reads_memory = self.A[:, d:].any() or self.A[:, :, d:].any()
+        writes_elsewhere = any(W[:, :row].any() or W[:, row + 1 :].any() for W, row in heads)
+        return not reads_memory and not writes_elsewhere and torch.equal(self.A, self.A[:1].expand_as(self.A))
 
     def _weights(self, name: str, index: int, like: Tensor) -> Tensor:
         return getattr(self, name)[0 if self.tied else index].to(like)
@@ -202,41 +206,46 @@ class SoftmaxTransformer(nn.Module):
             yield from self._general_layers(prompt)
             return
         for memory in self._memories(prompt):
-            yield torch.cat([prompt[..., : self.d, :], memory], dim=-2)
+            yield torch.cat([prompt[..., : target_row(self.d), :], *memory], dim=-2)
 
     def _general_layers(self, prompt: Tensor) -> Iterator[Tensor]:
         yield (Z := prompt)
         for index in range(self.n_layers):
             yield (Z := self.layer(Z, index))
 
-    def _memories(self, prompt: Tensor) -> Iterator[Tensor]:
-        """The memory rows of Z_0, ..., Z_L, (..., 3, n+1), when scores are fixed: attention is built once.
+    def _memories(self, prompt: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Target and value memory of Z_0, ..., Z_L, (..., 1, n+1) each, when scores are fixed: attention is built once.
 
-        An item is overwritten by the next step: copy what must last.
+        No layer changes a feature or a reward, so what a head offers of them is computed once, too.
         """
-        read = reader(softmax_attention(prompt, self._weights("A", 0, prompt)))
-        heads = {name: self._memory_head(name, prompt) for name in self._writers()}
-        memory = prompt[..., self.d :, :].clone()
-        yield memory
-        for index in range(self.n_layers):
-            updates = []
-            for name, (rows, layers) in heads.items():
-                weights, from_features = layers[0 if self.tied else index]
-                update = read(from_features + weights @ memory)
-                updates.append((rows, shift_left(update) if name == "V2" else update))
-            for rows, update in updates:
-                memory[..., rows, :] += update
-            memory = memory if self.block == "dual" else time_shift(memory, self.gamma)
-            yield memory
-
-    def _memory_head(self, name: str, prompt: Tensor) -> tuple[slice, list[tuple[Tensor, Tensor]]]:
-        """The memory rows that V (or V2) writes: the smallest slice that holds them all; and for each of its layers
-        those rows' weights on memory, and what they offer of feature rows, which no layer changes."""
         d = self.d
-        written = getattr(self, name)[:, d:].any(dim=2).any(dim=0).nonzero()[:, 0].tolist()
-        rows = slice(written[0], written[-1] + 1) if written else slice(0, 0)
-        layers = [self._weights(name, index, prompt)[d:][rows] for index in range(1 if self.tied else self.n_layers)]
-        return rows, [(W[:, d:], W[:, :d] @ prompt[..., :d, :]) for W in layers]
+        read = reader(softmax_attention(prompt[..., :d, :], self._weights("A", 0, prompt)[:d, :d]))
+        offers_of_v = self._offers("V", value_row(d), prompt)
+        offers_of_v2 = self._offers("V2", target_row(d), prompt) if self.block == "dual" else None
+        target, value = prompt[..., target_row(d), None, :], prompt[..., value_row(d), None, :]
+        yield target, value
+        for index in range(self.n_layers):
+            written = read(offers_of_v(index, target, value))
+            if offers_of_v2 is None:
+                value = value + written
+                target = next_targets(value, self.gamma)
+            else:
+                target, value = target + shift_left(read(offers_of_v2(index, target, value))), value + written
+            yield target, value
+
+    def _offers(self, name: str, row: int, prompt: Tensor) -> Callable[[int, Tensor, Tensor], Tensor]:
+        """(layer, target, value) -> what each column offers to a head that writes one row, (..., 1, n+1)."""
+        known = target_row(self.d)
+        layers = []
+        for index in range(1 if self.tied else self.n_layers):
+            weights = self._weights(name, index, prompt)[row]
+            layers.append((weights[None, :known] @ prompt[..., :known, :], *weights[known:].tolist()))
+
+        def offers(index: int, target: Tensor, value: Tensor) -> Tensor:
+            of_known, on_target, on_value = layers[0 if self.tied else index]
+            return of_known.add(target, alpha=on_target).add(value, alpha=on_value)
+
+        return offers
 
 
 class LinearTransformer(nn.Module):

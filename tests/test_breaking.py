@@ -59,10 +59,10 @@ def u_sign(index):
     return flipped
 
 
-transformer_attention, td_error_row, time_shift = (
+transformer_attention, td_error_row, next_targets = (
     transformer.softmax_attention,
     transformer.td_error_row,
-    transformer.time_shift,
+    transformer.next_targets,
 )
 
 
@@ -87,7 +87,7 @@ def test_a_shift_the_wrong_way_shows(shift, block, monkeypatch):
 
 
 def test_gamma_dropped_from_the_time_shift_shows(monkeypatch):
-    monkeypatch.setattr(transformer, "time_shift", lambda H, gamma: time_shift(H, 1.0))
+    monkeypatch.setattr(transformer, "next_targets", lambda value, gamma: next_targets(value, 1.0))
     assert gap("shift") > 1e-3
 
 
