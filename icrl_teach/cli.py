@@ -15,6 +15,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -77,15 +78,22 @@ class _OneLineErrors(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+_NO_MEMORY = "not enough memory; use fewer --steps, --layers, --tasks or states, or a shorter log"
+
+
 def _message(error: Exception) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         return f"{error.format_message()} Try '{error.ctx.command_path} --help'."
     if isinstance(error, click.ClickException):
         return error.format_message()
     if isinstance(error, MemoryError):
-        return "not enough memory; use fewer --steps or --layers, a shorter log, or fewer states"
+        return _NO_MEMORY
+    if isinstance(error, RuntimeError) and re.search(r"can't allocate memory|out of memory", str(error)):  # torch's
+        return _NO_MEMORY
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}; check the path, its permissions and the free space"
+    if isinstance(error, OSError) and error.strerror is not None:  # no name: it was the output itself
+        return f"{error.strerror}; check where the output goes, and the free space there"
     if isinstance(error, ValueError):
         return str(error)
     return f"unexpected {type(error).__name__}: {error}; ICRL_TEACH_DEBUG=1 shows where; please report it"
@@ -143,6 +151,15 @@ def doctor(ctx: click.Context) -> None:
         f"{failures} of {len(results)} checks failed." if failures else "All is well: icrl-teach lab opens the course."
     )
     ctx.exit(1 if failures else 0)
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse, before any work, a folder that can be neither written to nor made."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def _write_demo(folder: Path, name: str, numbers: str, picture: bytes) -> list[Path]:
@@ -208,6 +225,7 @@ def demo(
     _check_task_options(ctx, family)
     check_steps(steps, layers)
     one_hot(1, tau)  # refuses a bad tau before any work is done
+    _check_writable(output)
     name = f"{family}-{states}" if family else env
     with progress(layers + 5) as tick:
         tick("collecting experience")

@@ -182,7 +182,7 @@ def _own_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
         if chosen.type == "cuda" and chosen.index is None:
             chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        torch.empty(1, device=chosen)
+        torch.ones(1, device=chosen).item()  # a device that computes, and gives the result back
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0][:80]
         raise ValueError(f"device is {str(device)!r}, which cannot be used here ({reason}); try 'cpu'") from None

@@ -111,7 +111,10 @@ def test_misuse(args, fragment):
     [
         (MemoryError(), "not enough memory; use fewer"),
         (OSError(errno.ENOSPC, "No space left on device", "here"), "here: No space left on device; check"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; check where the output goes"),
         (OSError("odd"), "unexpected OSError: odd"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory; use fewer"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory; use fewer"),
         (RuntimeError("first\nsecond \x1b[2J"), r"unexpected RuntimeError: first second \x1b[2J; ICRL_TEACH_DEBUG=1"),
         (cli.click.ClickException("plain"), "error: plain"),
         (cli.click.UsageError("bare"), "error: bare"),
@@ -357,6 +360,16 @@ def test_demo_refuses(tmp_path, args, fragments):
     (tmp_path / "file").write_text("mine")
     fails(run("demo", *args), *fragments)
     assert [p.name for p in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "mine"
+
+
+def test_demo_sees_an_unwritable_folder_before_any_work(tmp_path, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(errno.EACCES, "Permission denied", str(dir / "tmp123"))
+
+    monkeypatch.setattr(cli.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(cli, "environment_task", None)  # calling it would fail otherwise
+    fails(run("demo", "--output", "new/inside"), "new/inside: Permission denied; check the path, its permissions")
+    assert not list(tmp_path.iterdir())
 
 
 def test_demo_leaves_no_half_files(tmp_path, monkeypatch):

@@ -125,6 +125,7 @@ def test_a_diverged_run_is_named_and_stays_json(monkeypatch):
         ("--lr nan", ["learning_rate is nan"]),
         ("--layers 0", ["--layers"]),
         ("--device spoon", ["device is 'spoon', which cannot be used here"]),
+        ("--device meta", ["device is 'meta', which cannot be used here"]),
         ("--resume", ["--resume needs --checkpoint FILE"]),
         ("--resume --checkpoint none.pt", ["none.pt: there is no such checkpoint"]),
         ("--checkpoint none/run.pt", ["there is no folder none; make it"]),
