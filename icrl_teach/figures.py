@@ -184,9 +184,9 @@ def heat_map(
 
 
 def _write_numbers(ax: Axes, values: np.ndarray, top: float, digits: int) -> None:
-    size = 9.5 if max(values.shape) <= 9 else 7.5
+    size = 9.5 if max(values.shape) <= (12 if digits == 0 else 9) else 7.5
     for (i, j), value in np.ndenumerate(values):
-        text = f"{value:.{digits}f}".replace("-0." + "0" * digits, "0." + "0" * digits)
+        text = f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0 turns -0 into 0
         ax.text(
             j, i, text, ha="center", va="center", fontsize=size, color="white" if abs(value) > 0.6 * top else "black"
         )

@@ -47,9 +47,9 @@ def not_written(name: str) -> NotWrittenYet:
     )
 
 
-def answer(function: Callable[..., Any], *args: Any, tried: str, **kwargs: Any) -> Any:
+def answer(function: Callable[..., Any], *args: Any, tried: str, like: Any = None, **kwargs: Any) -> Any:
     """Call the learner's function. Raises NotWrittenYet for a stub, CheckFailed if it raises, changes its input, or
-    returns another kind of array than it was given."""
+    returns another kind of array than it was given, or than `like` where it is given numbers only."""
     name = getattr(function, "__name__", str(function))
     if not callable(function):
         raise CheckFailed(f"the check needs the function itself, but got {function!r}: write its name without brackets")
@@ -72,7 +72,7 @@ def answer(function: Callable[..., Any], *args: Any, tried: str, **kwargs: Any) 
         )
     if result is None:
         raise CheckFailed(f"{tried}: {name} returned None. Does the function end with a `return`?")
-    _check_kind(result, given, f"{tried}: {name}")
+    _check_kind(result, given if like is None else [like], f"{tried}: {name}")
     return result
 
 
@@ -84,9 +84,9 @@ def _check_kind(result: Any, given: list[Any], who: str) -> None:
             make = "`torch.tensor(...)` or `torch.stack(...)`" if tensors else "`np.array(...)`"
             raise CheckFailed(f"{who} returned a list. Later cells calculate with it: make it {make}.")
         if tensors and isinstance(part, np.ndarray) and part.ndim:
-            raise CheckFailed(f"{who} was given tensors and returned a NumPy array. Stay in torch: later cells do.")
+            raise CheckFailed(f"{who} returned a NumPy array where a tensor is needed. Stay in torch: later cells do.")
         if tensors and hasattr(part, "detach") and part.is_floating_point() and part.dtype != tensors[0].dtype:
-            raise CheckFailed(f"{who} was given {tensors[0].dtype} and returned {part.dtype}. {DTYPE_HINT}")
+            raise CheckFailed(f"{who} returned {part.dtype} where {tensors[0].dtype} is needed. {DTYPE_HINT}")
 
 
 def _ragged(value: Any) -> bool:
@@ -172,6 +172,8 @@ def _message(tried: str, value: np.ndarray, right: np.ndarray, hint: str) -> str
         found = f"got NaN or infinity: {_short(value)}, expected {_short(right)}"
     else:
         found = f"got {_short(value)}, expected {_short(right)}"
+        if _short(value) == _short(right):
+            found += f"; they differ by {np.abs(value - right).max():.1e}"
     return f"{tried}: {found}." + (f"\nHint: {hint}" if hint else "")
 
 

@@ -276,7 +276,8 @@ def check_td_and_mc_errors(td_and_mc_errors: Callable[..., np.ndarray]) -> None:
     def rms(e: np.ndarray) -> float:
         return float(np.sqrt(np.mean(e**2)))
 
-    right, hint = pair(rms), "check batch_td_step and monte_carlo first; start TD from zeros for every walk."
+    right = pair(rms)
+    hint = "check batch_td_step and monte_carlo first; start TD from zeros for every walk, and repeat it 200 times."
     carried = [np.zeros(3)]
     for s, r in walks:
         carried.append(_observed_value(s, r, gamma, carried[-1]))

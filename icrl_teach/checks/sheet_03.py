@@ -62,7 +62,7 @@ STEP_HINTS = {
     "no bootstrap": "the next value is missing from the TD error: delta_k = R_k + gamma v(S_k) - v(S_{k-1})",
     "sign": "the step goes the wrong way: delta_k is target minus value, and w moves by plus alpha delta_k x",
     "next": "you moved along the features of the state reached, x(S_k); the state that was left learns: x(S_{k-1})",
-    "residual": "you moved along x(S_{k-1}) - gamma x(S_k), the full gradient; semi-gradient TD holds its target fixed",
+    "residual": "gamma v(S_k) is a target, held fixed: move along x(S_{k-1}) alone, not x(S_{k-1}) - gamma x(S_k)",
     "online": "new and old weights are mixed: compute every delta_k with the same old w, then change w once",
     "online mean": "w changes inside the loop, so later TD errors see newer weights; find the sum first",
     "no alpha": "alpha is missing: the mean of delta_k x(S_{k-1}) is multiplied by it",
@@ -158,6 +158,7 @@ def check_largest_stable_step(largest_stable_step: Callable[..., Any]) -> None:
         n, tried = len(x) - 1, f"{len(x)} positions, {x.shape[1]} features, gamma {gamma}"
         A = np.mean([np.outer(x[k], x[k] - gamma * x[k + 1]) for k in range(n)], axis=0)
         z = np.linalg.eigvals(A)
+        hint = "find where |1 - alpha lambda| = 1; if you iterate instead, start from random numbers and iterate longer"
         double = "double it until the rule diverges, then halve"
         limits, expected = 2 * z.real / np.abs(z) ** 2, _threshold_by_powers(A)
         mistakes = [
@@ -178,7 +179,7 @@ def check_largest_stable_step(largest_stable_step: Callable[..., Any]) -> None:
             raise CheckFailed(
                 f"{tried}: got a complex number. Hint: use the real part and the modulus of the eigenvalues."
             )
-        compare(got, expected, tried=tried, mistakes=mistakes, hint="find where |1 - alpha lambda| = 1", tolerance=0.01)
+        compare(got, expected, tried=tried, mistakes=mistakes, hint=hint, tolerance=0.01)
     passed("below this step linear TD settles, above it blows up.")
 
 

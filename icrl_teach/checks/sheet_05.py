@@ -49,7 +49,7 @@ def check_margin(margin: Callable) -> None:
     """margin(M, gamma) against a loop over states, at a worked example, two random matrices and an unvisited state."""
     unvisited = np.array([[0.0, 0.6, 0.4], [0.0, 0.9, 0.1], [0.0, 0.2, 0.8]])
     cases = [
-        (np.array([[0.9, 0.1], [0.3, 0.7]]), 0.3),
+        (np.array([[0.9, 0.1], [0.28, 0.72]]), 0.3),
         (_operators(4, 4, 0.8)[0], 0.5),
         (_operators(5, 3, 0.95)[0], 0.7),
     ]
@@ -62,6 +62,7 @@ def check_margin(margin: Callable) -> None:
             ),
             Mistake(diagonal.max() - line, "this is the best state. The promise must hold for the worst one."),
             Mistake(M.min() - line, "this is the smallest entry of all of M. Only the diagonal counts."),
+            Mistake(np.linalg.eigvals(M).real.min() - line, "these are eigenvalues. The margin looks at the diagonal."),
             Mistake(diagonal - line, "there is one number per state here. The margin is the smallest of them."),
             Mistake(smallest - (1.0 - gamma) / 2.0, "the line is (1 + gamma) / 2; here it has a minus."),
             Mistake(smallest - (1.0 + gamma), "the line was not halved: it is (1 + gamma) / 2."),
@@ -182,17 +183,22 @@ def check_largest_step(largest_step: Callable) -> None:
     uneven /= uneven.sum(axis=1, keepdims=True)
     hopeless = uneven @ np.array([[0.0, 0.0, 1.0], [0.2, 0.8, 0.0], [0.8, 0.2, 0.0]])
     two = np.array([[0.9, 0.1], [0.2, 0.8]])
+    # A ring beside a pair that changes places: the eigenvalue of largest modulus is not the one that decides.
+    beside = np.zeros((5, 5))
+    beside[:3, :3], beside[3:, 3:] = ring, [[0.11, 0.89], [0.89, 0.11]]
+    nearly = 0.9 * np.eye(5) + 0.02
     # A ring comes first: its eigenvalues are complex, so that most mistakes differ there.
     around = ("a ring of three states", sharp, sharp @ ring)
     cases = [(*around, 0.3), ("two states", two, two @ two[::-1], 0.6), (*around, 0.9),
-             ("uneven features", uneven, hopeless, 0.9)]  # fmt: skip
+             ("uneven features", uneven, hopeless, 0.9),
+             ("a ring and a pair", nearly, nearly @ beside, 0.9)]  # fmt: skip
     for name, M, Q, gamma in cases:
         tried = f"largest_step on {name}, gamma = {gamma}"
         got = answer(largest_step, M, Q, gamma, tried=tried)
         mistakes = _step_mistakes(M, Q, gamma)
         hint = "for each eigenvalue of M - gamma Q solve |1 - alpha lambda| = 1 for alpha; the smallest alpha decides."
         compare(got, _largest_step_by_bisection(M - gamma * Q), tried=tried, mistakes=mistakes, hint=hint)
-    passed("largest_step is where the slowest or fastest direction stops shrinking.")
+    passed("largest_step is where the first direction stops shrinking.")
 
 
 def _step_mistakes(M: np.ndarray, Q: np.ndarray, gamma: float) -> list[Mistake]:
@@ -207,6 +213,8 @@ def _step_mistakes(M: np.ndarray, Q: np.ndarray, gamma: float) -> list[Mistake]:
         (float(own.min()), "an eigenvalue has a negative real part: then no positive step helps. Return 0."),
         (float(kept.min()), "an eigenvalue with negative real part was skipped. It counts: no positive step helps."),
         (max(0.0, float(unsquared.min())), "the square is missing: the step is 2 Re(lambda) / |lambda|^2."),
+        (float(own[np.abs(lam).argmax()]), "only the eigenvalue of largest modulus was asked. A smaller one can be "
+         "complex and stop shrinking first."),
         (2.0 / np.abs(lam).max(), "2 / |lambda| is right for real eigenvalues only. Take 2 Re(lambda) / |lambda|^2."),
         (2.0 / lam.real.max(), "the imaginary parts were dropped. They turn the error round and need smaller steps."),
         (float(own.max()), "this is the most patient direction. The first one to grow decides: take the smallest."),

@@ -80,6 +80,9 @@ def _attention_mistakes(X: np.ndarray, beta: float) -> list[Mistake]:
     rows_with_nan[-1] = math.nan
     rows_then_zero = free.T.copy()
     rows_then_zero[-1] = 0.0
+    with np.errstate(invalid="ignore"):
+        hidden_late = free * (np.arange(len(free)) < len(free) - 1)[:, None]
+        hidden_late = hidden_late / hidden_late.sum(axis=0)  # right on paper; 0 / 0 once the others underflowed
     over_queries = "softmax ran over the queries, along each row. Each query shares out 1 over its sources: dim=0."
     return [
         Mistake(rows_with_nan, over_queries),
@@ -91,6 +94,11 @@ def _attention_mistakes(X: np.ndarray, beta: float) -> list[Mistake]:
         Mistake(late, "the mask came after the softmax, so columns no longer sum to 1. Mask the scores, then softmax."),
         Mistake(zero, "a score of 0 hides nobody, since e^0 = 1. To hide a source its score must be -inf."),
         Mistake(own, "only the query's own cell is hidden; it is no source for anyone, so mask its whole row."),
+        Mistake(
+            hidden_late,
+            "the query's large score was in the softmax before it was hidden, so the others underflowed and "
+            "0 / 0 is nan. Mask the scores first.",
+        ),
         Mistake(both, "you hid the last column too. The query may listen; only as a source, a row, is it hidden."),
         Mistake(
             column, "you masked the query's column, the query as a reader. Its row of scores, scores[-1], is hidden."

@@ -120,7 +120,7 @@ def check_score_matrix(score_matrix: Callable[..., Any]) -> None:
             Mistake(beta * np.eye(d), "this is the feature block alone; A has all d+3 rows and columns."),
         ]
         tried = f"A for d = {d} and beta = {beta}"
-        got = answer(score_matrix, d, beta, tried=tried)
+        got = answer(score_matrix, d, beta, tried=tried, like=_tensor(right))
         compare(got, right, tried=tried, mistakes=mistakes, hint="zeros, then beta times the identity in [:d, :d].")
     passed("A compares features, and nothing else")
 
@@ -152,7 +152,7 @@ def check_value_matrix(value_matrix: Callable[..., Any]) -> None:
             Mistake(alpha * u, "this is the vector alpha u alone; V is a matrix with that vector as its last row."),
         ]
         tried = f"V for d = {d} and alpha = {alpha}"
-        got = answer(value_matrix, d, alpha, tried=tried)
+        got = answer(value_matrix, d, alpha, tried=tried, like=_tensor(right))
         compare(got, right, tried=tried, mistakes=mistakes, hint="zeros of shape (d+3, d+3), then one row: alpha u.")
     passed("V turns each column into its TD error and writes into value memory alone")
 

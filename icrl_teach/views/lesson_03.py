@@ -117,7 +117,7 @@ def features_view(d: int = 12, kind: str = "groups", n: int = 3000) -> View:
         yscale="log",
         ax=right,
     )
-    right.legend(loc="lower left", frameon=False)
+    right.legend(loc="lower left", frameon=True, facecolor="white", edgecolor="none", framealpha=1.0)
     right.set_ylim(1e-3, 200)
     right.axvline(d, color="black", linewidth=1.2, linestyle=":")
     right.yaxis.set_minor_locator(NullLocator())

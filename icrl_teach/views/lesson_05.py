@@ -57,6 +57,6 @@ def margin_view(gamma: float, tau: float) -> View:
     )
     numbers = (
         f"smallest diagonal {np.diag(M).min():.3f}   line (1 + gamma) / 2 {level:.3f}   margin C {C:+.3f}\n"
-        f"{found} Spectral radius {rate:.3f}; gamma {gamma:.3f} is the best a step can do."
+        f"{found} Spectral radius {rate:.3f}; at alpha = 1 it cannot be below gamma, {gamma:.3f}."
     )
     return View(figure, alt, numbers)

@@ -124,7 +124,7 @@ CASES = [
             (step_variant(target=lambda r, nxt, gamma: r), "next value is missing"),
             (step_variant(sign=-1.0), "wrong way"),
             (step_variant(direction=lambda x, g: x[1:]), "features of the state reached"),
-            (step_variant(direction=lambda x, g: x[:-1] - g * x[1:]), "semi-gradient TD"),
+            (step_variant(direction=lambda x, g: x[:-1] - g * x[1:]), "a target, held fixed"),
             (step_online, "new and old weights are mixed"),
             (step_variant(divide=lambda r: len(r) + 1), "number of positions"),
             (step_change_only, "the change of w"),

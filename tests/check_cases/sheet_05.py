@@ -77,6 +77,14 @@ def step_of_the_positive(M, Q, gamma):
     return limits[limits > 0].min()
 
 
+def step_of_the_largest(M, Q, gamma):
+    lam = np.linalg.eigvals(M - gamma * Q)
+    if lam.real.min() <= 0:
+        return 0.0
+    lam = lam[np.abs(lam).argmax()]
+    return 2 * lam.real / np.abs(lam) ** 2
+
+
 def step_unsquared(M, Q, gamma):
     lam = np.linalg.eigvals(M - gamma * Q)
     return max(0.0, (2 * lam.real / np.abs(lam)).min())
@@ -116,6 +124,7 @@ CASES = [
             (lambda M, g: np.diag(M).max() - (1 + g) / 2, "best state"),
             (lambda M, g: M.min() - (1 + g) / 2, "smallest entry of all"),
             (lambda M, g: np.diag(M) - (1 + g) / 2, "one number per state"),
+            (lambda M, g: np.linalg.eigvals(M).real.min() - (1 + g) / 2, "these are eigenvalues"),
             (lambda M, g: np.diag(M).min() - (1 - g) / 2, "here it has a minus"),
             (lambda M, g: np.diag(M).min() - (1 + g), "not halved"),
             (lambda M, g: (1 + g) / 2 - np.diag(M).min(), "turned round"),
@@ -162,6 +171,7 @@ CASES = [
             (step_complex, "Take the real part in time"),
             (lambda M, Q, g: 2 / np.abs(np.linalg.eigvals(full(M, Q, g))).max(), "real eigenvalues only"),
             (lambda M, Q, g: 2 / np.linalg.eigvals(full(M, Q, g)).real.max(), "imaginary parts"),
+            (step_of_the_largest, "largest modulus"),
             (step_from(full, np.max), "most patient"),
             (step_from(lambda M, _Q, _g: M), "M alone"),
             (step_from(lambda M, Q, g: np.eye(len(M)) - full(M, Q, g)), "whole layer"),

@@ -52,6 +52,11 @@ def weights_masked_late(X, beta):
     return E
 
 
+def weights_masked_late_and_divided_again(X, beta):
+    E = weights_masked_late(X, beta)
+    return E / E.sum(dim=0)
+
+
 def weights_with_zero_score(X, beta):
     g = scores(X, beta)
     g[-1] = 0.0
@@ -265,6 +270,7 @@ CASES = [
             (lambda X, beta: weights(X, beta).T, "E transposed"),
             (lambda X, beta: torch.softmax(scores(X, beta), dim=0), "query is not masked"),
             (weights_masked_late, "mask came after the softmax"),
+            (weights_masked_late_and_divided_again, "in the softmax before it was hidden"),
             (weights_with_zero_score, "a score of 0"),
             (weights_with_low_score, "lower still"),
             (weights_with_masked_column, "query's column"),
