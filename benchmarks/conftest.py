@@ -9,22 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from measure import machine, set_memory
+from measure import machine
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 SECTIONS = ("constructed network", "operator form", "batched sampling", "pretraining", "widgets")
 HEADER = "| benchmark | case | ms, median (min) | compared with | ms, median (min) | ratio | target |"
 NOTE = """Times in milliseconds. What is compared takes turns within one run; a ratio is the median over the turns of
 the quotient within a turn, so that other work on the machine hits both sides. A target is reported, never enforced.
-Threads wait for one another: on a machine whose load exceeds its cores, trust only the rows with 1 thread.
-Large arrays take memory that earlier ones gave back, except in rows that say "fresh memory" (see `measure.py`)."""
+Threads wait for one another: on a machine whose load exceeds its cores, trust only the rows with 1 thread."""
 
 ROWS: dict[str, list[str]] = {section: [] for section in SECTIONS}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.option.benchmark_skip = False  # pyproject.toml skips benchmarks everywhere else
-    set_memory("reused")
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import statistics
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -69,36 +67,6 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # names of glibc's mallopt(3)
-KIB, MIB = 2**10, 2**20
-
-
-def set_memory(kind: str) -> None:
-    """Say where large arrays come from, for all that follows in this process (glibc only; elsewhere nothing happens).
-
-    "fresh": every array over 128 KiB is new memory from the system, which costs a page fault per 4 KiB: what a program
-    meets that reads one prompt. "reused": arrays up to 32 MiB take memory that an earlier one gave back: what a long
-    loop settles into. Left alone, glibc slides from the first to the second at a moment that no benchmark controls.
-    """
-    thresholds = {"fresh": (128 * KIB, 128 * KIB), "reused": (32 * MIB, 1024 * MIB)}[kind]
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, threshold in zip((MMAP_THRESHOLD, TRIM_THRESHOLD), thresholds, strict=True):
-            mallopt(option, threshold)
-
-
-@contextmanager
-def fresh_memory() -> Iterator[None]:
-    """Fresh memory inside, reused memory afterwards."""
-    set_memory("fresh")
-    try:
-        yield
-    finally:
-        set_memory("reused")
 
 
 def processor() -> str:
