@@ -1,4 +1,4 @@
-"""A lesson in a real browser: JupyterLab on loopback, all cells run, a dial moved by keyboard, the view changes."""
+"""Lessons in a real browser: JupyterLab on loopback, all cells run, a dial and a training run steered by keyboard."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ ALL_RUN = """() => {
     return cells.filter(c => c.model.type === 'code').every(c => c.model.executionState === 'idle'
         && (c.model.executionCount !== null || !c.model.sharedModel.getSource().trim()));
 }"""
-LESSON = "04_weighted_softmax_td.ipynb"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 
@@ -64,32 +63,64 @@ def server(tmp_path):
         process.wait(timeout=20)
 
 
-def test_a_lesson_runs_in_the_browser_and_its_dial_moves_text_and_picture(server):
+@pytest.fixture
+def page():
+    """A page of a headless Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.goto(f"{server}/lab/tree/lessons/{LESSON}?token={TOKEN}")
-        page.wait_for_function(IDLE, timeout=90_000)
-        page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-        page.wait_for_function(ALL_RUN, timeout=90_000)
-        outputs = page.evaluate(
-            "() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(c => c.model.outputs?.toJSON() ?? [])"
-        )
-        assert [output for output in outputs if output["output_type"] == "error"] == []
-
-        handle = page.locator(".noUi-handle").first
-        handle.scroll_into_view_if_needed(timeout=30_000)
-        view = page.locator(".widget-html-content").first
-        text, picture = view.locator("pre").inner_text(), view.locator("img").get_attribute("src")
-        handle.focus()
-        for _ in range(5):
-            page.keyboard.press("ArrowRight")
-        page.wait_for_function(
-            "([text, src]) => { const view = document.querySelector('.widget-html-content');"
-            " return view.querySelector('pre').innerText !== text && view.querySelector('img').src !== src; }",
-            arg=[text, picture], timeout=20_000,
-        )  # fmt: skip
-        assert len(view.locator("img").get_attribute("alt").split()) >= 5
+        yield browser.new_page(viewport={"width": 1200, "height": 900})
         browser.close()
+
+
+def run_lesson(page, server, name):
+    """Open a lesson, run all its cells, and see that none failed."""
+    page.goto(f"{server}/lab/tree/lessons/{name}?token={TOKEN}")
+    page.wait_for_function(IDLE, timeout=90_000)
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(ALL_RUN, timeout=180_000)
+    outputs = page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(c => c.model.outputs?.toJSON() ?? [])"
+    )
+    assert [output for output in outputs if output["output_type"] == "error"] == []
+
+
+def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
+    run_lesson(page, server, "04_weighted_softmax_td.ipynb")
+    handle = page.locator(".noUi-handle").first
+    handle.scroll_into_view_if_needed(timeout=30_000)
+    view = page.locator(".widget-html-content").first
+    text, picture = view.locator("pre").inner_text(), view.locator("img").get_attribute("src")
+    handle.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "([text, src]) => { const view = document.querySelector('.widget-html-content');"
+        " return view.querySelector('pre').innerText !== text && view.querySelector('img').src !== src; }",
+        arg=[text, picture], timeout=20_000,
+    )  # fmt: skip
+    assert len(view.locator("img").get_attribute("alt").split()) >= 5
+
+
+def test_a_training_run_starts_redraws_and_stops_by_keyboard(server, page):
+    from playwright.sync_api import expect
+
+    run_lesson(page, server, "09_pretraining.ipynb")
+    control = page.locator(".widget-vbox", has=page.get_by_role("button", name="Start")).last
+    start, stop = (control.get_by_role("button", name=name) for name in ("Start", "Stop"))
+    start.scroll_into_view_if_needed(timeout=30_000)
+    numbers, picture = control.locator("pre").inner_text(), control.locator("img").get_attribute("src")
+    expect(stop).to_be_disabled()
+
+    start.focus()
+    page.keyboard.press("Enter")
+    expect(control.get_by_role("status")).to_contain_text("Training", timeout=20_000)
+    expect(control.locator("pre")).not_to_have_text(numbers, timeout=60_000)
+    expect(control.locator("img")).not_to_have_attribute("src", picture, timeout=60_000)
+
+    stop.focus()
+    page.keyboard.press("Enter")
+    expect(control.get_by_role("status")).to_contain_text("Stopped", timeout=60_000)
+    expect(start).to_be_enabled()
+    expect(stop).to_be_disabled()
