@@ -16,10 +16,10 @@ from icrl_teach.checks.report import CheckFailed, Mistake, answer, compare, pass
 def check_windows(windows: Callable[..., Any]) -> None:
     """windows(states, n) -> (len(states) - n, n+1): every window of n transitions, slid by one."""
     rng = np.random.default_rng(901)
-    for length, n in ((5, 2), (12, 3), (9, 8)):
-        states = rng.permutation(length)
+    for length, n, unit in ((5, 2, 1), (12, 3, 1), (9, 8, 0.5)):  # the last are no whole numbers, like rewards
+        states = rng.permutation(length) * unit
         tried = f"windows of {n} transitions of the walk {states.tolist()}"
-        right = [[int(states[start + k]) for k in range(n + 1)] for start in range(length - n)]
+        right = [[states[start + k].item() for k in range(n + 1)] for start in range(length - n)]
         wrongs = {
             "a window of n transitions has n + 1 states; yours have n.": _slices(states, n, 1, length - n + 1),
             "the number of windows is right, but each lacks its last state, the query: n + 1 states.": _slices(
@@ -34,6 +34,9 @@ def check_windows(windows: Callable[..., Any]) -> None:
             "each row is a position of all windows. Turn it: row = window, column = position in it.": list(
                 zip(*right, strict=True)
             ),
+            "whole numbers only, but this sheet cuts rewards too. Keep the kind that came in: `dtype=states.dtype`.": (
+                np.array(right).astype(int)
+            ),
             "the order inside each window is turned round; the query comes last.": [row[::-1] for row in right],
         }
         got = answer(windows, states, n, tried=tried)
@@ -42,10 +45,14 @@ def check_windows(windows: Callable[..., Any]) -> None:
         if isinstance(got, list | tuple) and len({np.size(row) for row in got}) > 1:
             raise CheckFailed(f"{tried}: the rows have different lengths.\nHint: stop at the last full window.")
         compare(got, right, tried=tried, mistakes=mistakes, hint=hint)
+        if isinstance(got, tuple):
+            raise CheckFailed(
+                f"{tried}: windows returned a tuple. Later cells calculate with it: make it `np.array(...)`."
+            )
     passed("every window has n transitions, and each slides by one")
 
 
-def _slices(states: np.ndarray, width: int, step: int, end: int) -> list[list[int]]:
+def _slices(states: np.ndarray, width: int, step: int, end: int) -> list[list[float]]:
     starts = range(0, end, step)
     return [states[s : s + width].tolist() for s in starts if s + width <= len(states)]
 

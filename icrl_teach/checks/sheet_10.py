@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from icrl_teach.checks.report import Mistake, answer, compare, passed
+from icrl_teach.checks.report import CheckFailed, Mistake, answer, compare, passed
 
 
 def _softmax_columns(scores: np.ndarray) -> np.ndarray:
@@ -190,6 +190,8 @@ def check_deep_limit(deep_limit: Callable[..., Any]) -> None:
             Mistake([gamma, *right[1:]], "v is right; the discount is gamma b / c, not the gamma of the task."),
         ]  # fmt: skip
         got = answer(deep_limit, np.array(V_row), gamma, P, r, tried=tried)
+        if isinstance(got, np.ndarray) and got.shape == right.shape:
+            raise CheckFailed(f"{tried}: one array came back. Later cells unpack two things: `return discount, v`.")
         if isinstance(got, (tuple, list)) and len(got) == 2:
             got = [number for part in got for number in np.ravel(part)]
         compare(got, right, tried=tried, mistakes=mistakes, hint="return the discount, then the values from `solve`.")

@@ -122,7 +122,8 @@ def learning_view(step: int, rate: float) -> View:
         f"below the best constant: {error < reference.constant}\n"
         f"below the constructed network: {error < reference.constructed}"
     )
-    place = "near the diagonal" if error < 0.1 * reference.constant else "away from the diagonal"
+    share = error / reference.constant
+    place = "near" if share < 0.1 else "scattered around" if share < 0.5 else "away from"
     alt = (
         f"Left: held-out error against training step at learning rate {rate}, with the best constant and the "
         f"constructed network as levels and a dot at step {at * EVERY}. Right: the network's answers against the "

@@ -122,7 +122,7 @@ def transfer_picture(lengths: Sequence[int], by_length: ArrayLike, by_family: Ma
     at, names = np.arange(len(lengths)), ("learned, 4 layers", "built, 4 layers", "built, 16 layers")
     lines = dict(zip(names, np.array(by_length).T, strict=True))
     curves(at, lines, yscale="log", xlabel="transitions n in the context", ylabel="squared value error",
-           title="The lead survives other lengths", ax=left)  # fmt: skip
+           title="At equal depth the lead survives other lengths", ax=left)  # fmt: skip
     left.set_xticks(at, [str(n) for n in lengths])
     left.set_yticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
     learned, simple, built = np.stack([each.mean(axis=-1) for each in by_family.values()], axis=-1)

@@ -177,6 +177,8 @@ CASES = [
             (lambda states, n: windows(states, n).T, "each row is a position of all windows"),
             (lambda states, n: windows(states, n)[:, ::-1], "is turned round"),
             (lambda states, n: [states[t : t + n + 1].tolist() for t in range(len(states))], "different lengths"),
+            (lambda states, n: windows(states, n).astype(int), "whole numbers only"),
+            (lambda states, n: tuple(map(tuple, windows(states, n))), "returned a tuple"),
         ],
     ),
     Case(

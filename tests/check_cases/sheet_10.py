@@ -279,6 +279,7 @@ CASES = [
             (lambda V, gamma, P, r: (gamma * V[1], limit(V, gamma, P, r)[1]), "divide it by c, gamma b / c"),
             (lambda V, gamma, P, r: (gamma, limit(V, gamma, P, r)[1]), "not the gamma of the task"),
             (lambda *inputs: limit(*inputs)[1], "return the discount, then the values"),
+            (lambda *inputs: np.array([limit(*inputs)[0], *limit(*inputs)[1]]), "one array came back"),
         ],
     ),
     Case(
