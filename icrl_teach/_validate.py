@@ -16,17 +16,34 @@ else:
 ROW_SUM_TOLERANCE = 1e-8  # probabilities typed by hand or read from a file carry rounding
 
 
-def check_gamma(gamma: float) -> float:
+def _number(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}; it must be a number") from None
+
+
+def check_finite(name: str, value: Any) -> float:
+    """Return a number as a float. Raises ValueError for NaN, infinity, and what is no number."""
+    number = _number(name, value)
+    if not np.isfinite(number):
+        raise ValueError(f"{name} is {value}; it must be a finite number")
+    return number
+
+
+def check_gamma(gamma: Any) -> float:
     """Return the discount as a float. Raises ValueError outside [0, 1)."""
-    value = float(gamma)
+    value = _number("gamma", gamma)
     if not 0.0 <= value < 1.0:
         raise ValueError(f"gamma is {gamma}; the discount must satisfy 0 <= gamma < 1, for example 0.9")
     return value
 
 
-def check_count(name: str, value: int, least: int = 1) -> int:
+def check_count(name: str, value: Any, least: int = 1) -> int:
     """Return a whole number. Raises ValueError if it is not whole or is below `least`."""
-    if isinstance(value, bool) or not float(value).is_integer() or int(value) < least:
+    if isinstance(value, bool) or not _number(name, value).is_integer() or int(value) < least:
         raise ValueError(f"{name} is {value}; it must be a whole number of at least {least}")
     return int(value)
 

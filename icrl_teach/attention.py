@@ -20,7 +20,12 @@ def softmax_attention(
     """E = softmax(Z^T A Z + M), normalised over the source index; M is -inf in the last row, else 0.
 
     Z: (..., D, n+1), tokens as columns, n >= 1; A: (D, D). Columns of E sum to 1; its last row is 0.
+    Raises ValueError for a single column, the query: there is nothing it could read.
     """
+    if Z.shape[-1] < 2:
+        raise ValueError(
+            f"Z has shape {tuple(Z.shape)}; attention needs a column to read before the query, the last one"
+        )
     # Row j of `scores` belongs to query j: softmax along the last axis is the fast one in memory. The transpose
     # at the end puts the sources back in rows, so that columns of E sum to 1.
     scores = (A @ Z).mT @ Z

@@ -491,7 +491,8 @@ def _pretrain_text(summary: dict[str, Any]) -> str:
     from icrl_teach.emergence import summary_text
 
     s = summary["settings"]
-    sizes = [f"{low}" if low == high else f"{low}-{high}" for low, high in (s["n_states"], s["n_context"])]
+    ranges = (s["n_states"], s["n_context"])
+    sizes = [f"{low}" if low == high else f"{low}-{high} (tested: {(low + high) // 2})" for low, high in ranges]
     heading = (
         f"{s['family']}, {sizes[0]} states, {s['features']} features, prompts of {sizes[1]} transitions, "
         f"{s['n_layers']} layers of {s['normalisation']} attention, gamma {s['gamma']:g}; {summary['steps']:,} steps\n"

@@ -6,6 +6,7 @@ modelling choice (mathematics, section 1). Time limits are no part of the proces
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any
 
 import gymnasium as gym
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from icrl_teach._validate import ArrayLike, check_count, probability_rows
-from icrl_teach.mrp import MarkovRewardProcess, Trajectory
+from icrl_teach.mrp import MarkovRewardProcess, Trajectory, _cumulative_rows
 
 
 def _make(env: str | gym.Env[Any, Any]) -> gym.Env[Any, Any]:
@@ -80,19 +81,18 @@ def rollout(env: str | gym.Env[Any, Any], policy: ArrayLike | None, n_steps: int
 
     env, policy: as in `mrp_from_env`; seed: of the environment and of the policy. A terminal transition leads to the
     state that `env.reset` returns next. `truncated` is ignored: Gymnasium's time limit goes on stepping.
-    Raises ValueError for n_steps < 1, spaces that are not Discrete, or a bad policy.
+    Raises ValueError for n_steps < 1, a negative seed, spaces that are not Discrete, or a bad policy.
     """
     made = _make(env)
-    n_steps = check_count("n_steps", n_steps)
+    n_steps, seed = check_count("n_steps", n_steps), check_count("seed", seed, 0)
     n_states, n_actions = _sizes(made)
-    cumulative = _policy(policy, n_states, n_actions).cumsum(axis=1)
-    cumulative[:, -1] = np.inf
+    cumulative = _cumulative_rows(_policy(policy, n_states, n_actions))
     # Not default_rng(seed): Gymnasium seeds its own generator so, and actions would follow the environment's luck.
     uniforms = np.random.default_rng([seed, 1]).random(n_steps)
     states, rewards = np.empty(n_steps + 1, dtype=np.int64), np.empty(n_steps)
-    states[0] = made.reset(seed=int(seed))[0]
+    states[0] = made.reset(seed=seed)[0]
     for t in range(n_steps):
-        action = int(np.searchsorted(cumulative[states[t]], uniforms[t], side="right"))
+        action = bisect_right(cumulative[states[t]], uniforms[t])
         observation, rewards[t], terminated, _, _ = made.step(action)
         states[t + 1] = made.reset()[0] if terminated else observation
     return Trajectory(states, rewards, labels=[str(s) for s in range(n_states)])

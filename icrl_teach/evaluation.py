@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from icrl_teach._progress import Tick, no_tick
-from icrl_teach._validate import check_gamma
+from icrl_teach._validate import check_count, check_gamma
 from icrl_teach.comparison import read_layers
 from icrl_teach.mrp import Trajectory
 from icrl_teach.softmax_td import empirical_operators, fixed_point, operator_td
@@ -75,9 +75,9 @@ def evaluate_trajectory(
 
     features: a row for each state. Up to TRANSFORMER_LIMIT transitions (and features) the network itself reads the
     log; longer ones take the operator form, equal by Theorem 1 and linear in n. `tick(stage)` is called n_layers + 2
-    times. Raises ValueError for too many states, gamma outside [0, 1), or values that overflow.
+    times. Raises ValueError for too many states, n_layers < 1, gamma outside [0, 1), or values that overflow.
     """
-    gamma = check_gamma(gamma)
+    gamma, n_layers = check_gamma(gamma), check_count("n_layers", n_layers)
     check_state_count(len(np.unique(trajectory.states)))
     trajectory, features = _seen_only(trajectory, features)
     tick("operators")

@@ -13,7 +13,7 @@ arXiv 2605.07333, section 6 and App. F.2; Wang et al., arXiv 2405.13861.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -189,17 +189,23 @@ def draw_batch(
 
 
 def held_out(config: PretrainConfig, device: torch.device | str = "cpu", n_tasks: int = 256) -> dict[str, Batch]:
-    """Tasks for evaluation that training never draws: a batch of the family trained on, and of each other family."""
+    """Tasks for evaluation that training never draws: a batch of each family, all of one size, in the middle of the
+    config's ranges."""
     generator = torch.Generator(device=device).manual_seed(2_000_003)
-    return {family: draw_batch(config, generator, n_tasks, family) for family in FAMILIES}
+    middle = {name: (sum(getattr(config, name)) // 2,) * 2 for name in ("n_states", "n_context")}
+    return {family: draw_batch(replace(config, **middle), generator, n_tasks, family) for family in FAMILIES}
+
+
+def parameter_shapes(config: PretrainConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of V and A as they are free, a layer axis in front (1 if tied)."""
+    layers, d = 1 if config.tied else config.n_layers, config.d
+    return {"V": (layers, 3), "A": (layers, d, d)} if config.masked else dict.fromkeys("VA", (layers, d + 3, d + 3))
 
 
 def initial_parameters(config: PretrainConfig, seed: int) -> Parameters:
-    """Noise to start from: V and A as they are free, a layer axis in front (1 if tied)."""
+    """Noise to start from, in `parameter_shapes`."""
     generator = torch.Generator().manual_seed(seed)
-    layers, d = 1 if config.tied else config.n_layers, config.d
-    shapes = {"V": (layers, 3), "A": (layers, d, d)} if config.masked else dict.fromkeys("VA", (layers, d + 3, d + 3))
-    return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in parameter_shapes(config).items()}
 
 
 def constructed_parameters(config: PretrainConfig, alpha: float = 1.0, beta: float = 4.0) -> Parameters:
@@ -232,8 +238,13 @@ def answers(parameters: Parameters, batch: Batch, config: PretrainConfig, n_laye
     """f(theta; w) of every window, (B, W+1): the network's value of the state at the window's end.
 
     n_layers: another depth than the config's, for tied parameters (deeper at test time than in training).
+    Raises ValueError for n_layers < 1, or another depth than the config's for separate layers.
     """
-    depth = config.n_layers if n_layers is None else n_layers
+    depth = config.n_layers if n_layers is None else check_count("n_layers", n_layers)
+    if not config.tied and depth != config.n_layers:
+        raise ValueError(
+            f"n_layers is {depth}; these parameters are separate for {config.n_layers} layers, no more or less"
+        )
     order = [0 if config.tied else layer for layer in range(depth)]
     run = masked_answers if config.masked else free_answers
     return run(parameters, batch, config, order)

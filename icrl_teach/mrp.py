@@ -160,7 +160,7 @@ class MarkovRewardProcess:
         Raises ValueError if n_steps < 1 or if `start` is not a state.
         """
         n_steps = check_count("n_steps", n_steps)
-        if start is not None and not 0 <= start < self.n_states:
+        if start is not None and (start := check_count("start", start, 0)) >= self.n_states:
             raise ValueError(f"start is {start}; the states are 0 to {self.n_states - 1}")
         if not self._cumulative:
             self._cumulative.extend(_cumulative_rows(self.transition))

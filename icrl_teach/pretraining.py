@@ -37,6 +37,7 @@ from icrl_teach.losses import (
     held_out,
     initial_parameters,
     loss,
+    parameter_shapes,
     to_transformer,
     value_error,
 )
@@ -218,16 +219,29 @@ def _stop_signal() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
+class _OneThread:
     """Tensors this small gain nothing from threads, which wait for each other, and busily (on a busy machine with two
-    cores: over ten times slower); and one thread rounds alike wherever a run is resumed."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    cores: over ten times slower); and one thread rounds alike wherever a run is resumed. The number of threads belongs
+    to the whole process, so of runs that overlap the first saves it and the last restores it."""
+
+    def __init__(self) -> None:
+        self.lock, self.runs, self.before = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.runs == 0:
+                self.before = torch.get_num_threads()
+                torch.set_num_threads(1)
+            self.runs += 1
+
+    def __exit__(self, *_error: object) -> None:
+        with self.lock:
+            self.runs -= 1
+            if self.runs == 0:
+                torch.set_num_threads(self.before)
+
+
+_one_thread = _OneThread()
 
 
 def _anyone(stop: list[bool], device: torch.device) -> bool:
@@ -241,7 +255,7 @@ def _loop(run: _Run, network: nn.Module, save: Save, watch: Watch | None, progre
     config, result, device = run.config, run.result, run.generator.device
     test = held_out(config, device)
     bar = tqdm(total=config.n_steps, initial=result.steps, unit="step", disable=not progress, file=sys.stderr)
-    with _stop_signal() as stop, _one_thread(), bar:
+    with _stop_signal() as stop, _one_thread, bar:
         while result.steps < config.n_steps and not _anyone(stop, device):
             if result.steps % config.snapshot_every == 0:
                 result.snapshots.append((result.steps, _snapshot(run.learner)))
@@ -261,6 +275,8 @@ def _loop(run: _Run, network: nn.Module, save: Save, watch: Watch | None, progre
 
 
 FORMAT = "icrl-teach pretraining 1"
+# What goes wrong when the parts of a checkpoint are not what they should be.
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError, RecursionError)
 
 
 class CheckpointError(ValueError):
@@ -276,6 +292,7 @@ def save_checkpoint(path: PathLike, run: _Run) -> None:
         "theta": _snapshot(run.learner),
         "optimiser": run.optimiser.state_dict(),
         "device": run.generator.device.type,
+        "dtype": str(torch.get_default_dtype()),  # in which the rest would be drawn
         "generator": run.generator.get_state(),
         "history": json.dumps(run.result.history),
         "pending": torch.stack(run.pending) if run.pending else None,
@@ -283,6 +300,11 @@ def save_checkpoint(path: PathLike, run: _Run) -> None:
     }
     with atomic_write(path, "wb") as file:
         torch.save(content, file)
+
+
+def _damaged(name: str, error: Exception) -> CheckpointError:
+    what = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:80]}"
+    return CheckpointError(f"{name}: a damaged checkpoint ({what}); start anew")
 
 
 def _config_from(text: str) -> PretrainConfig:
@@ -308,13 +330,31 @@ def _read_checkpoint(path: PathLike) -> tuple[dict[str, Any], PretrainingResult]
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{name}: not a checkpoint of this version ({FORMAT!r}); start anew")
     try:
-        config, theta = _config_from(content["config"]), dict(content["theta"])
-        if {k: v.shape for k, v in theta.items()} != {k: v.shape for k, v in Learner(config).theta.items()}:
+        history, snapshots = json.loads(content["history"]), [(at, dict(each)) for at, each in content["snapshots"]]
+        config, theta, steps = _config_from(content["config"]), dict(content["theta"]), content["step"]
+        _check_parts(config, [theta, *(each for _, each in snapshots)], steps, history, content["pending"])
+        return content, PretrainingResult(config, theta, steps, history, snapshots)
+    except DAMAGE as error:
+        raise _damaged(name, error) from None
+
+
+def _check_parts(config: PretrainConfig, parameters: list[Any], steps: Any, history: Any, pending: Any) -> None:
+    """Raise ValueError unless what a file holds fits its configuration; `parameters`: the last and all snapshots'."""
+    n_seeds = len(config.seeds)
+    if not isinstance(steps, int) or not 0 <= steps <= config.n_steps:
+        raise ValueError(f"step {steps} of {config.n_steps}")
+    shapes = {name: (n_seeds, *shape) for name, shape in parameter_shapes(config).items()}
+    for theta in parameters:
+        if {name: tuple(w.shape) for name, w in theta.items()} != shapes:
             raise ValueError("its parameters do not fit its configuration")
-        history, snapshots = json.loads(content["history"]), [(at, each) for at, each in content["snapshots"]]
-        return content, PretrainingResult(config, theta, int(content["step"]), history, snapshots)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{name}: a damaged checkpoint ({type(error).__name__}: {error}); start anew") from None
+        if not all(w.is_floating_point() for w in theta.values()):
+            raise ValueError("its parameters are no decimal numbers")
+    if steps and len(parameters) == 1:
+        raise ValueError("it has no snapshots")
+    if not isinstance(history, dict) or not all(isinstance(each, list) for each in history.values()):
+        raise ValueError("its history is no table")
+    if pending is not None and (tuple(pending.shape[1:]) != (n_seeds,) or not pending.is_floating_point()):
+        raise ValueError("its pending losses do not fit its seeds")
 
 
 def load_result(path: PathLike) -> PretrainingResult:
@@ -326,6 +366,7 @@ def _restore(run: _Run, path: PathLike) -> None:
     name, (content, result) = Path(path).name, _read_checkpoint(path)
     then, now = asdict(result.config), asdict(run.config)
     then["device"], now["device"] = content.get("device"), run.generator.device.type
+    then["dtype"], now["dtype"] = content.get("dtype"), str(torch.get_default_dtype())
     if different := [f"{key} {then[key]} -> {now[key]}" for key in now if then[key] != now[key]]:
         raise CheckpointError(
             f"{name}: written with another configuration ({', '.join(different)}); "
@@ -336,10 +377,14 @@ def _restore(run: _Run, path: PathLike) -> None:
             for key, value in result.parameters.items():
                 run.learner.theta[key].copy_(value)
         run.optimiser.load_state_dict(content["optimiser"])
+        for p in run.learner.parameters():
+            moments = run.optimiser.state.get(p, {})
+            if any(moments[name].shape != p.shape for name in ("exp_avg", "exp_avg_sq") if result.steps):
+                raise ValueError("the optimiser's moments do not fit the parameters")
         run.generator.set_state(content["generator"])
         run.pending = [] if content["pending"] is None else list(content["pending"].to(run.generator.device))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"{name}: a damaged checkpoint ({type(error).__name__}: {error}); start anew") from None
+    except DAMAGE as error:
+        raise _damaged(name, error) from None
     run.result = result
 
 

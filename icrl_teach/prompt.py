@@ -91,23 +91,25 @@ def build_prompt(
     v0: (..., n+1), initial values at the positions, zeros if not given; gamma: needed only with v0, because
     target memory starts at gamma v0(S_{j+1}).
 
-    Raises ValueError for shapes that don't fit, NaN or infinity, fewer than one transition, or v0 without gamma.
+    Precision is the finest of what is given. Raises ValueError for shapes that don't fit, NaN or infinity, fewer than
+    one transition, gamma outside [0, 1), or v0 without gamma.
 
     >>> build_prompt([[1.0], [2.0]], [5.0]).tolist()
     [[1.0, 2.0], [5.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
     x, r = _context(features, rewards)
-    d = x.shape[-1]
-    Z = x.new_zeros(*x.shape[:-2], n_rows(d), x.shape[-2])
+    d, discount = x.shape[-1], None if gamma is None else check_gamma(gamma)
+    values = x.new_zeros(x.shape[:-1]) if v0 is None else as_tensor("v0", v0)
+    if values.shape != x.shape[:-1]:
+        raise ValueError(f"v0 has shape {tuple(values.shape)}; it must have shape {tuple(x.shape[:-1])}")
+    dtype = torch.promote_types(x.dtype, values.dtype)
+    Z = x.new_zeros(*x.shape[:-2], n_rows(d), x.shape[-2], dtype=dtype)
     Z[..., :d, :] = x.mT
     Z[..., reward_row(d), :-1] = r
     if v0 is not None:
-        if gamma is None:
+        if discount is None:
             raise ValueError("gamma is missing: with v0, target memory holds gamma v0(S_{j+1}); pass gamma=0.9, say")
-        values = as_tensor("v0", v0)
-        if values.shape != x.shape[:-1]:
-            raise ValueError(f"v0 has shape {tuple(values.shape)}; it must have shape {tuple(x.shape[:-1])}")
-        Z[..., target_row(d), :-1] = check_gamma(gamma) * values[..., 1:]
+        Z[..., target_row(d), :-1] = discount * values[..., 1:]
         Z[..., value_row(d), :] = values
     return Z
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array
+from icrl_teach._validate import ArrayLike, check_count, check_finite, check_gamma, finite_array
 from icrl_teach.features import feature_table
 from icrl_teach.mrp import Trajectory
 from icrl_teach.td import _context, _initial, td_errors
@@ -57,13 +57,7 @@ def softmax_weights(
         raise ValueError(f"queries have {q.shape[1]} features and keys {k.shape[1]}; they must have equally many")
     if len(k) < 1:
         raise ValueError("keys is empty; a context needs at least one transition")
-    return _softmax_rows(_check_beta(beta) * score(q, k))
-
-
-def _check_beta(beta: float) -> float:
-    if not np.isfinite(beta):
-        raise ValueError(f"beta is {beta}; the inverse temperature must be a finite number")
-    return beta
+    return _softmax_rows(check_finite("beta", beta) * score(q, k))
 
 
 def _step_sizes(alpha: ArrayLike, n_iterations: int, n_positions: int) -> np.ndarray:
@@ -146,7 +140,7 @@ def empirical_operators(
     rewards = np.bincount(source, weights=trajectory.rewards, minlength=n_states)
     pairs = np.bincount(source * n_states + trajectory.states[1:], minlength=n_states**2)
     seen = visits > 0
-    scores = _check_beta(beta) * score(table, table[seen])
+    scores = check_finite("beta", beta) * score(table, table[seen])
     exp = np.exp(scores - scores.max(axis=1, keepdims=True))
     per_visit = np.zeros((n_states, n_states))  # K(s', s) for one visit of s'; states not visited weigh nothing
     per_visit[:, seen] = exp / (exp @ visits[seen])[:, None]
@@ -164,9 +158,13 @@ def operator_td(
 ) -> Float[np.ndarray, "n_iterations_plus_1 n_states"]:
     """Weighted softmax TD in operator form: v_{l+1} = (I - alpha M + alpha gamma Q) v_l + alpha rho (eq. 20).
 
-    Raises ValueError for gamma outside [0, 1), a negative n_iterations, or a v0 of wrong length.
+    Raises ValueError for shapes that don't fit, gamma outside [0, 1), a negative n_iterations, an alpha that is not
+    finite, or a v0 of wrong length.
     """
     gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
+    alpha, square = check_finite("alpha", alpha), (len(rho), len(rho))
+    if M.shape != square or Q.shape != square:
+        raise ValueError(f"M has shape {M.shape} and Q {Q.shape}; {len(rho)} entries of rho need {square} for both")
     values = [_initial("v0", v0, len(rho))]
     for _ in range(n_iterations):
         v = values[-1]

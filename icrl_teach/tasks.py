@@ -78,11 +78,20 @@ class TaskBatch:
     """B processes of one size as tensors: transition (B, S, S), reward (B, S), gamma in [0, 1).
 
     The start distribution is uniform. All on one device; float32 unless made otherwise.
+    Raises ValueError for shapes that don't fit, rows of P that are no distributions, or gamma outside [0, 1).
     """
 
     transition: Float[torch.Tensor, "n_tasks n_states n_states"]
     reward: Float[torch.Tensor, "n_tasks n_states"]
     gamma: float
+
+    def __post_init__(self) -> None:
+        P, (n_tasks, S) = self.transition, self.reward.shape
+        check_gamma(self.gamma)
+        if P.shape != (n_tasks, S, S):
+            raise ValueError(f"transition has shape {tuple(P.shape)}; reward asks for {(n_tasks, S, S)}")
+        if not (P.min() >= 0 and (P.sum(-1) - 1.0).abs().max() < 1e-4):  # also where an entry is NaN
+            raise ValueError("a row of transition is no distribution: entries are 0 or more and sum to 1")
 
     def value(self) -> Float[torch.Tensor, "n_tasks n_states"]:
         """The exact values, one solve for all tasks: v = r + gamma P v."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array
+from icrl_teach._validate import ArrayLike, check_count, check_finite, check_gamma, finite_array
 from icrl_teach.mrp import Trajectory
 
 
@@ -49,9 +49,10 @@ def tabular_td(
 ) -> Float[np.ndarray, "n_plus_1 n_states"]:
     """Online tabular TD(0): v(S_{k-1}) += alpha delta_k, one step after the other (Sutton and Barto, eq. 6.2).
 
-    Row k holds the table after k steps. Raises ValueError for gamma outside [0, 1) or a v0 of wrong length.
+    Row k holds the table after k steps. Raises ValueError for gamma outside [0, 1), an alpha that is not finite, or a
+    v0 of wrong length.
     """
-    gamma = check_gamma(gamma)
+    gamma, alpha = check_gamma(gamma), check_finite("alpha", alpha)
     v = _initial("v0", v0, trajectory.n_states)
     history = [v.copy()]
     for s, reward, s_next in zip(trajectory.states[:-1], trajectory.rewards, trajectory.states[1:], strict=True):
@@ -66,10 +67,11 @@ def batch_tabular_td(
     """Batch tabular TD(0): v(s) += (alpha / n_s) sum over k with S_{k-1} = s of delta_k.
 
     All errors of one iteration use the same old table. States that were never left keep their value.
-    Raises ValueError for gamma outside [0, 1), a negative n_iterations, or a v0 of wrong length.
+    Raises ValueError for gamma outside [0, 1), a negative n_iterations, an alpha that is not finite, or a v0 of wrong
+    length.
     """
     gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
-    v = _initial("v0", v0, trajectory.n_states)
+    alpha, v = check_finite("alpha", alpha), _initial("v0", v0, trajectory.n_states)
     visits = np.maximum(trajectory.visits(), 1)
     history = [v]
     for _ in range(n_iterations):
@@ -88,7 +90,7 @@ def linear_td(
     Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
     """
     x, r = _context(features, rewards)
-    gamma = check_gamma(gamma)
+    gamma, alpha = check_gamma(gamma), check_finite("alpha", alpha)
     w = _initial("w0", w0, x.shape[1])
     history = [w]
     for k in range(len(r)):
@@ -113,7 +115,7 @@ def batch_linear_td(
     """
     x, r = _context(features, rewards)
     gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
-    w = _initial("w0", w0, x.shape[1])
+    alpha, w = check_finite("alpha", alpha), _initial("w0", w0, x.shape[1])
     history = [w]
     for _ in range(n_iterations):
         w = w + alpha / len(r) * td_errors(x @ w, r, gamma) @ x[:-1]
@@ -125,12 +127,16 @@ def lstd(features: ArrayLike, rewards: ArrayLike, gamma: float, ridge: float = 0
     """The fixed point of batch linear TD: A w = b with A = sum x_{k-1} (x_{k-1} - gamma x_k)^T, b = sum R_k x_{k-1}.
 
     features: (n+1, d); rewards: (n,); `ridge` >= 0 is added to A's diagonal, for contexts that leave A singular.
-    Least-squares TD (Bradtke and Barto, 1996). Raises ValueError if A is singular and ridge is 0.
+    Least-squares TD (Bradtke and Barto, 1996). Raises ValueError if A is singular and ridge is 0, or ridge is negative.
     """
     x, r = _context(features, rewards)
     gamma = check_gamma(gamma)
+    if check_finite("ridge", ridge) < 0:
+        raise ValueError(f"ridge is {ridge}; it must be 0 or a small positive number such as 1e-6")
     A = x[:-1].T @ (x[:-1] - gamma * x[1:]) + ridge * np.eye(x.shape[1])
-    if np.linalg.matrix_rank(A) < len(A):
+    length = np.linalg.norm(x[:-1], axis=0)  # of each feature's column: its unit must not decide what is singular
+    length[length == 0.0] = 1.0
+    if ridge == 0.0 and np.linalg.matrix_rank(A / np.outer(length, length)) < len(A):
         raise ValueError(
             "LSTD's matrix is singular: some feature never occurs in the context, or features are dependent; "
             "give a longer context, fewer features, or a small ridge such as 1e-6"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array
+from icrl_teach._validate import ArrayLike, check_count, check_finite, check_gamma, finite_array
 from icrl_teach.mrp import MarkovRewardProcess
 from icrl_teach.softmax_td import Score, inner_product
 
@@ -17,13 +17,13 @@ def matching_matrix(
 
     state_features: (S, d), a row for each state; mu is the stationary distribution (Xie et al., section 5).
     The same matrix of an observed context is the first of `empirical_operators`.
-    Raises ValueError if a state has no row, or mu is not unique.
+    Raises ValueError if a state has no row, beta is not finite, or mu is not unique.
     """
     table = finite_array("state_features", state_features, 2)
     if len(table) != mrp.n_states:
         raise ValueError(f"state_features has {len(table)} rows; the process has {mrp.n_states} states")
     mu = mrp.stationary_distribution()
-    scores = beta * score(table, table)
+    scores = check_finite("beta", beta) * score(table, table)
     above = scores - scores[:, mu > 0].max(axis=1, keepdims=True)  # positive only where mu is 0: nothing to overflow
     weights = mu * np.exp(np.minimum(above, 0.0))
     return weights / weights.sum(axis=1, keepdims=True)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from icrl_teach._validate import check_count, check_gamma
+from icrl_teach._validate import check_count, check_finite, check_gamma
 from icrl_teach.attention import linear_attention, softmax_attention
 from icrl_teach.prompt import n_rows, reward_row, target_row, value_row
 
@@ -35,13 +35,14 @@ def td_parameters(
     """Theorem 1's parameters: V = alpha e_{d+2} u^T and A = beta diag(I_d, 0), both (d+3, d+3).
 
     V turns each column into its TD error and writes the attention-weighted mean into value memory; A compares
-    features only. alpha: step size; beta: inverse temperature. Raises ValueError for d < 1.
+    features only. alpha: step size; beta: inverse temperature. Raises ValueError for d < 1, or an alpha or beta that is
+    not finite.
 
     >>> V, A = td_parameters(1, alpha=0.5, beta=2.0)
     >>> V[-1].tolist(), A[0].tolist()
     ([0.0, 0.5, 0.5, -0.5], [2.0, 0.0, 0.0, 0.0])
     """
-    d = check_count("d", d)
+    d, alpha, beta = check_count("d", d), check_finite("alpha", alpha), check_finite("beta", beta)
     V = torch.zeros(n_rows(d), n_rows(d), dtype=dtype)
     V[value_row(d)] = alpha * td_error_row(d, dtype)
     A = torch.zeros_like(V)
@@ -102,7 +103,8 @@ class SoftmaxTransformer(nn.Module):
 
     d: features; n_layers: L; gamma: used by the time shift; tied: one pair (V, A) for all layers, or one a layer.
     block "shift": Z' = time_shift(Z + V Z E). block "dual": Z' = Z + V Z E + V2 Z E Pi, a second head instead of
-    the shift. New networks start at 0.1 times Gaussian noise from `generator`; `constructed` sets Theorem 1's.
+    the shift. New networks start at 0.1 times Gaussian noise from `generator` (without one always the same noise, of
+    seed 0); `constructed` sets Theorem 1's.
 
     Parameters V, A (and V2): (1 or L, d+3, d+3). Inputs decide precision and device: weights follow the prompt.
     Raises ValueError for sizes below 1 or gamma outside [0, 1).
@@ -124,7 +126,7 @@ class SoftmaxTransformer(nn.Module):
             raise ValueError(f"block is {block!r}; it must be 'shift' or 'dual'")
         self.block = block
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        shape = (1 if tied else self.n_layers, n_rows(d), n_rows(d))
+        shape = (1 if tied else self.n_layers, n_rows(self.d), n_rows(self.d))
         self.V = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
         self.A = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
         if block == "dual":
@@ -170,10 +172,10 @@ class SoftmaxTransformer(nn.Module):
     def values(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch cols"]:
         """Value memory of every column after L layers, (..., n+1)."""
         check_prompt(prompt, n_rows(self.d))
-        layers = self._memories if self.scores_are_fixed() else self._general_layers
-        # Z_L, or its target and value memory: value memory comes last in both.
-        last = deque(layers(prompt), maxlen=1)[0]
-        return last[-1][..., 0, :] if isinstance(last, tuple) else last[..., -1, :]
+        if self.scores_are_fixed():
+            _, value = deque(self._memories(prompt), maxlen=1)[0]
+            return value[..., 0, :]
+        return deque(self._general_layers(prompt), maxlen=1)[0][..., value_row(self.d), :]
 
     def trace(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "depth *batch rows cols"]:
         """Z_0, Z_1, ..., Z_L stacked along a new first axis: (L+1, ..., d+3, n+1)."""
@@ -185,7 +187,8 @@ class SoftmaxTransformer(nn.Module):
         True for frozen parameters whose scores read feature rows only (A zero elsewhere), whose heads write one row
         each (V value memory, V2 target memory) and whose A are equal. Training, or any change, takes the general path.
         """
-        if any(p.requires_grad for p in self.parameters()):
+        # What torch.func puts in a parameter's place (to differentiate, or to run many networks) is no nn.Parameter.
+        if any(p.requires_grad or not isinstance(p, nn.Parameter) for p in self.parameters()):
             return False
         d = self.d
         heads = [(self.V, value_row(d))] + ([(self.V2, target_row(d))] if self.block == "dual" else [])
@@ -253,7 +256,9 @@ class LinearTransformer(nn.Module):
 
     Reads `build_linear_prompt` prompts, (..., 2d+1, n+1). Each layer: Z' = Z + (1/n) P Z M (Z^T Q Z).
     Parameters P, Q: (2d+1, 2d+1), one pair for all layers. The answer stands at -Z_L[2d, n]: the last row holds
-    TD errors, and the query column, without reward or successor, holds minus its value.
+    TD errors, and the query column, without reward or successor, holds minus its value. gamma is only a note of what
+    the network is for: the prompt alone brings it in (`build_linear_prompt`). Without a generator the noise of new
+    networks is that of seed 0.
     """
 
     def __init__(self, d: int, n_layers: int, gamma: float, generator: torch.Generator | None = None) -> None:
@@ -261,7 +266,7 @@ class LinearTransformer(nn.Module):
         self.d, self.n_layers = check_count("d", d), check_count("n_layers", n_layers)
         self.gamma = check_gamma(gamma)
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
-        shape = (2 * d + 1, 2 * d + 1)
+        shape = (2 * self.d + 1, 2 * self.d + 1)
         self.P = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
         self.Q = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
 

@@ -1,8 +1,10 @@
 """Input is checked at the door: each message names the argument, the value or line, and what would be right."""
 
 import json
+import re
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from icrl_teach import (
     LinearTransformer,
     MarkovRewardProcess,
     SoftmaxTransformer,
+    TaskBatch,
     Trajectory,
     aggregation,
     batch_linear_td,
@@ -35,13 +38,17 @@ from icrl_teach import (
     read_features,
     read_trajectory,
     required_sharpness,
+    rollout,
     sample_family,
     sample_tasks,
+    softmax_attention,
     softmax_weights,
     tabular_td,
+    td_parameters,
     weighted_softmax_td,
     write_trajectory,
 )
+from icrl_teach._validate import check_count, check_finite, check_gamma
 
 EYE, ONES, NAN, INF = np.eye(2), np.ones(2), float("nan"), float("inf")
 WALK = Trajectory([0, 1, 0], [1.0, 2.0])
@@ -69,6 +76,8 @@ GAMMA_DOORS = {
     "required_sharpness": lambda g: required_sharpness(0.1, g, 0.01),
     "build_prompt": lambda g: build_prompt(X, R, np.zeros(3), g),
     "build_linear_prompt": lambda g: build_linear_prompt(X, R, g),
+    "TaskBatch": lambda g: TaskBatch(torch.ones(1, 2, 2) / 2, torch.ones(1, 2), g),
+    "prompt without v0": lambda g: build_prompt(X, R, gamma=g),
     "SoftmaxTransformer": lambda g: SoftmaxTransformer(2, 3, g),
     "LinearTransformer": lambda g: LinearTransformer(2, 3, g),
 }
@@ -183,7 +192,33 @@ REFUSED = {
     "NaN feature": (lambda: lstd([[NAN], [1]], [1.0], 0.9), r"features\[0, 0\] is nan"),
     "queries and keys": (lambda: softmax_weights(EYE, np.ones((2, 3))), "queries have 2 features and keys 3"),
     "no keys": (lambda: softmax_weights(EYE, np.ones((0, 2))), "keys is empty; .* at least one transition"),
-    "beta": (lambda: softmax_weights(EYE, EYE, beta=INF), "beta is inf; .* must be a finite number"),
+    "beta": (lambda: softmax_weights(EYE, EYE, beta=INF), "beta is inf; it must be a finite number"),
+    "beta of a matrix": (
+        lambda: matching_matrix(MarkovRewardProcess(EYE[::-1], ONES, 0.9), EYE, NAN),
+        "beta is nan; it must be a finite number",
+    ),
+    "step of a table": (lambda: tabular_td(WALK, 0.9, NAN), "alpha is nan; it must be a finite number"),
+    "step of a batch": (lambda: batch_tabular_td(WALK, 0.9, 3, INF), "alpha is inf; it must be a finite number"),
+    "step of features": (lambda: linear_td(X, R, 0.9, NAN), "alpha is nan; it must be a finite number"),
+    "step of a batch of features": (lambda: batch_linear_td(X, R, 0.9, 3, NAN), "alpha is nan; it must be"),
+    "step of operators": (lambda: operator_td(EYE, EYE, ONES, 0.9, 3, INF), "alpha is inf; it must be a finite"),
+    "ridge": (lambda: lstd(X, R, 0.9, ridge=-1.0), "ridge is -1.0; it must be 0 or a small positive number"),
+    "temperature of a network": (lambda: td_parameters(1, beta=INF), "beta is inf; it must be a finite number"),
+    "a query alone": (
+        lambda: softmax_attention(torch.ones(4, 1), torch.ones(4, 4)),
+        r"Z has shape \(4, 1\); attention needs a column to read before the query",
+    ),
+    "start of a walk": (lambda: boyan_chain(4, 0.9, rng()).sample(3, rng(), start=9), "start is 9; the states are 0"),
+    "seed of a rollout": (lambda: rollout("FrozenLake-v1", None, 3, -1), "seed is -1; .* at least 0"),
+    "tasks of another size": (
+        lambda: TaskBatch(torch.ones(2, 3, 3) / 3, torch.ones(2, 4), 0.9),
+        r"transition has shape \(2, 3, 3\); reward asks for \(2, 4, 4\)",
+    ),
+    "tasks without distributions": (lambda: TaskBatch(torch.ones(2, 3, 3), torch.ones(2, 3), 0.9), "no distribution"),
+    "tasks with negative shares": (
+        lambda: TaskBatch(torch.tensor([[[2.0, -1.0], [0.0, 1.0]]]), torch.ones(1, 2), 0.9),
+        "entries are 0 or more and sum to 1",
+    ),
     "weights": (lambda: kernel_td(EYE, ONES, 0.9, 3), r"weights has shape \(2, 2\); 2 rewards need shape \(3, 2\)"),
     "v0 of a context": (lambda: weighted_softmax_td(X, R, 0.9, 3, v0=[1.0]), "v0 has 1 entries; it needs 3"),
     "v0 of a table": (lambda: tabular_td(WALK, 0.9, 0.1, v0=[1.0]), "v0 has 1 entries; it needs 2"),
@@ -228,6 +263,13 @@ REFUSED = {
 def test_bad_arguments_are_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("value", ["high", "0.9", None, [1, 2]])
+def test_what_is_no_number_is_refused_by_name(value):
+    for check in (check_gamma, partial(check_finite, "gamma"), partial(check_count, "gamma")):
+        with pytest.raises(ValueError, match=re.escape(f"gamma is {value!r}; it must be a number")):
+            check(value)
 
 
 HEADER = b"state,reward,next_state\n"

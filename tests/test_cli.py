@@ -575,7 +575,7 @@ def test_python_users_get_the_same_checks():
         (["--gamma", "nan"], ["gamma is nan"]),
         (["--layers", "0"], ["0 is not in the range x>=1"]),
         (["--tau", "-1"], ["tau is -1.0"]),
-        (["--beta", "nan"], ["beta is nan; the inverse temperature must be a finite number"]),
+        (["--beta", "nan"], ["beta is nan; it must be a finite number"]),
         (["--query", "d"], ["state 'd' does not occur in the data; the states are: a, b, c"]),
         (["--features", "missing.csv"], ["missing.csv: cannot be read"]),
         (["--features", "log.csv"], ["log.csv, line 2: reward", "is not a number"]),

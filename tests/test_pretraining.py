@@ -4,7 +4,6 @@ Then the engine: gradients against finite differences, seeds and processes again
 kill -9.
 """
 
-import contextlib
 import json
 import math
 import os
@@ -145,6 +144,18 @@ def test_sizes_are_drawn_from_their_ranges():
     batches = [draw_batch(config, g) for _ in range(60)]
     assert {b.features.shape[1] for b in batches} == {3, 4, 5} and {b.n_context for b in batches} == {2, 3, 4}
     assert {b.states.shape[1] - b.n_context for b in batches} == {4}
+
+
+def test_held_out_tasks_have_one_size_for_all_families_in_the_middle_of_the_ranges():
+    batches = held_out(small(n_states=(3, 5), n_context=(2, 5)), n_tasks=6)
+    assert {(b.features.shape[1], b.n_context) for b in batches.values()} == {(4, 3)}
+
+
+@pytest.mark.parametrize(("n_layers", "tied"), [(0, True), (-2, True), (4, False)])
+def test_a_depth_that_the_parameters_do_not_have(n_layers, tied):
+    config = small(tied=tied)
+    with pytest.raises(ValueError, match=f"n_layers is {n_layers}; "):
+        answers(initial_parameters(config, 0), drawn(config), config, n_layers)
 
 
 # --- answers: three roads ---------------------------------------------------------------------------------------
@@ -809,6 +820,17 @@ def test_a_checkpoint_never_runs_code(tmp_path):
         lambda c: c.update(snapshots=[1, 2]),
         lambda c: c.update(pending=7),
         lambda c: c.update(step="many"),
+        lambda c: c.update(step=-3),
+        lambda c: c.update(step=10**9),
+        lambda c: c.update(step=float("inf")),
+        lambda c: c.update(config="[" * 100_000),
+        lambda c: c.update(config=c["config"].replace('"d": 5', '"d": 10000000')),
+        lambda c: c.update(history="[]"),
+        lambda c: c.update(snapshots=[]),
+        lambda c: c.update(theta={name: w.long() for name, w in c["theta"].items()}),
+        lambda c: c.update(pending=torch.zeros(2, 5)),
+        lambda c: c["optimiser"].update(state={}),
+        lambda c: c["optimiser"]["state"][0].update(exp_avg=torch.zeros(7)),
     ],
 )
 def test_a_damaged_checkpoint(tmp_path, damage):
@@ -910,8 +932,38 @@ def test_a_gpu_trains_as_a_cpu_does(tmp_path):
     result = pretrain(PretrainConfig(n_steps=100), device="cuda", checkpoint=tmp_path / "gpu.pt", progress=False)
     start = value_error(initial_parameters(result.config, 0), held_out(result.config)["boyan"], result.config)
     assert result.history["error"][-1][0] < 0.5 * start.item()
-    with contextlib.suppress(ValueError):
-        pretrain(result.config, device="cuda", checkpoint=tmp_path / "gpu.pt", resume=True, progress=False)
+    stopped = tmp_path / "stopped.pt"
+    config = replace(result.config, evaluate_every=40)
+    assert pretrain(config, device="cuda", checkpoint=stopped, watch=lambda _: True, progress=False).steps == 40
+    resumed = pretrain(config, device="cuda", checkpoint=stopped, resume=True, progress=False)
+    assert resumed.steps == 100 and torch.allclose(resumed.parameters["V"], result.parameters["V"], atol=1e-3)
+
+
+def test_runs_that_overlap_give_the_threads_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        inner = small(n_steps=2, evaluate_every=1)
+        outer = pretrain(small(n_steps=1), watch=lambda _: pretrain(inner, progress=False).steps < 2, progress=False)
+        assert outer.steps == 1 and torch.get_num_threads() == 3
+        with engine._one_thread:
+            engine._one_thread.__enter__()
+            engine._one_thread.__exit__()
+            assert torch.get_num_threads() == 1  # one run has ended, the other still needs its one thread
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_another_default_precision_cannot_go_on_with_a_run(tmp_path):
+    config = small(n_steps=4, evaluate_every=2)
+    pretrain(config, checkpoint=tmp_path / "run.pt", watch=lambda _: True, progress=False)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(CheckpointError, match=r"dtype torch.float32 -> torch.float64"):
+            pretrain(config, checkpoint=tmp_path / "run.pt", resume=True, progress=False)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_what_a_result_hands_out_is_a_copy():

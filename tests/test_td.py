@@ -123,6 +123,12 @@ def test_lstd_is_the_limit_of_batch_linear_td_with_a_small_step(rng):
     assert np.abs(limit[1] - limit[-1]).max() > 1e-2  # the limit was not there from the start
 
 
+def test_the_unit_of_a_feature_does_not_decide_what_is_singular(rng):
+    features, rewards = rng.standard_normal((30, 2)), rng.standard_normal(29)
+    w = lstd(features, rewards, 0.8)
+    assert_close(lstd(features * [1.0, 1e8], rewards, 0.8) * [1.0, 1e8], w, 1e-9)
+
+
 def test_lstd_refuses_a_singular_matrix_and_names_the_ridge():
     with pytest.raises(ValueError, match=r"singular.*ridge"):
         lstd([[1.0, 0.0], [1.0, 0.0]], [1.0], 0.5)

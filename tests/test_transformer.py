@@ -117,7 +117,7 @@ def test_lemma_1_needs_the_consistent_start(rng):
 
 @st.composite
 def networks(draw):
-    """Random parameters with random rows and columns zeroed, so that each shortcut of the fast path comes up."""
+    """Random parameters with random rows and columns zeroed."""
     d, depth, tied, block = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.booleans()), draw(blocks)
     rng = np.random.default_rng(draw(seeds))
     model = SoftmaxTransformer(d, depth, draw(st.floats(0.0, 0.99)), tied, block)
@@ -137,7 +137,23 @@ def networks(draw):
     return model.requires_grad_(draw(st.booleans()))
 
 
-@given(networks(), st.integers(1, 8), seeds)
+@st.composite
+def networks_with_fixed_scores(draw):
+    """Frozen; one block of A for all layers, a row of V and a row of V2, all of random numbers."""
+    d, depth, tied, block = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.booleans()), draw(blocks)
+    rng = np.random.default_rng(draw(seeds))
+    model = SoftmaxTransformer(d, depth, draw(st.floats(0.0, 0.99)), tied, block).requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.zero_()
+    model.A[:, :d, :d] = torch.as_tensor(rng.standard_normal((d, d)))
+    model.V[:, value_row(d)] = torch.as_tensor(0.4 * rng.standard_normal((len(model.V), d + 3)))
+    if block == "dual":
+        model.V2[:, target_row(d)] = torch.as_tensor(0.4 * rng.standard_normal((len(model.V2), d + 3)))
+    assert model.scores_are_fixed()
+    return model
+
+
+@given(st.one_of(networks(), networks_with_fixed_scores()), st.integers(1, 8), seeds)
 def test_any_network_follows_the_block_formulas(model, n, seed):
     Z = np.random.default_rng(seed).standard_normal((model.d + 3, n + 1))
     trace = model.trace(torch.as_tensor(Z)).detach().numpy()
@@ -148,6 +164,9 @@ def test_any_network_follows_the_block_formulas(model, n, seed):
         V2 = model.V2[at].detach().numpy() if model.block == "dual" else None
         expected.append(block_by_the_formula(expected[-1], V, A, model.gamma, V2))
     assert_close(trace, expected)
+
+
+CHANGES = [("V", 0, 3), ("V", 3, 3), ("V", 5, 1), ("A", 0, 4), ("A", 4, 0), ("A", 1, 0)]
 
 
 def builds_of_attention(model, prompt, monkeypatch):
@@ -170,8 +189,13 @@ def test_attention_is_built_once_when_frozen_and_in_each_layer_otherwise(block, 
     assert_close(fast, general, 1e-13)
 
 
-@pytest.mark.parametrize(("name", "row", "column"), [("V", 0, 3), ("V", 3, 3), ("A", 0, 4), ("A", 4, 0), ("A", 1, 0)])
-@pytest.mark.parametrize("block", ["shift", "dual"])
+@pytest.mark.parametrize(
+    ("block", "name", "row", "column"),
+    [
+        *((block, *where) for block in ("shift", "dual") for where in CHANGES),
+        *(("dual", "V2", row, 3) for row in (0, 3, 4, 5)),
+    ],
+)
 def test_changing_one_parameter_of_a_frozen_network_changes_the_computation(block, name, row, column, rng):
     """What was true when the network was built must not be remembered."""
     Z = build_prompt(rng.standard_normal((7, 3)), rng.standard_normal(6))
@@ -207,6 +231,22 @@ def test_gradients_are_those_of_finite_differences(block, rng):
         return torch.func.functional_call(model, dict(zip(names, parameters, strict=True)), (prompt,))
 
     assert torch.autograd.gradcheck(answer, tuple(model.parameters()))
+
+
+@pytest.mark.parametrize("block", ["shift", "dual"])
+def test_both_modes_of_torch_func_see_every_weight(block, rng):
+    """Forward mode puts dual numbers, without requires_grad, in the parameters' place: also of a frozen network."""
+    model = SoftmaxTransformer.constructed(2, 3, 0.8, block=block)
+    prompt = build_prompt(rng.standard_normal((5, 2)), rng.standard_normal(4))
+
+    def answer(V):
+        return torch.func.functional_call(model, {"V": V}, (prompt,))
+
+    forward, backward = (mode(answer)(model.V.detach()) for mode in (torch.func.jacfwd, torch.func.jacrev))
+    assert_close(forward, backward, 1e-12)
+    assert (forward[0, value_row(2), target_row(2) :].abs() > 1e-3).all()
+    many = torch.func.vmap(answer)(torch.stack([model.V.detach(), 0.5 * model.V.detach()]))
+    assert_close(many[0], model(prompt), 1e-12)
 
 
 def test_the_prompt_decides_the_precision_and_is_not_changed(rng):
