@@ -192,8 +192,13 @@ def held_out(config: PretrainConfig, device: torch.device | str = "cpu", n_tasks
     """Tasks for evaluation that training never draws: a batch of each family, all of one size, in the middle of the
     config's ranges."""
     generator = torch.Generator(device=device).manual_seed(2_000_003)
-    middle = {name: (sum(getattr(config, name)) // 2,) * 2 for name in ("n_states", "n_context")}
-    return {family: draw_batch(replace(config, **middle), generator, n_tasks, family) for family in FAMILIES}
+    middle = replace(config, n_states=_middle(config.n_states), n_context=_middle(config.n_context))
+    return {family: draw_batch(middle, generator, n_tasks, family) for family in FAMILIES}
+
+
+def _middle(least_and_most: tuple[int, int]) -> tuple[int, int]:
+    middle = sum(least_and_most) // 2
+    return middle, middle
 
 
 def parameter_shapes(config: PretrainConfig) -> dict[str, tuple[int, ...]]:
