@@ -188,13 +188,14 @@ class SoftmaxTransformer(nn.Module):
         each (V value memory, V2 target memory) and whose A are equal. Training, or any change, takes the general path.
         """
         # What torch.func puts in a parameter's place (to differentiate, or to run many networks) is no nn.Parameter.
-        if any(p.requires_grad or not isinstance(p, nn.Parameter) for p in self.parameters()):
-            return False
-        d = self.d
+        d, A = self.d, self.A
         heads = [(self.V, value_row(d))] + ([(self.V2, target_row(d))] if self.block == "dual" else [])
-        reads_memory = self.A[:, d:].any() or self.A[:, :, d:].any()
+        if any(p.requires_grad or not isinstance(p, nn.Parameter) for p in (A, *(W for W, _ in heads))):
+            return False
+        reads_memory = A[:, d:].any() or A[:, :d, d:].any()
         writes_elsewhere = any(W[:, :row].any() or W[:, row + 1 :].any() for W, row in heads)
-        return not reads_memory and not writes_elsewhere and torch.equal(self.A, self.A[:1].expand_as(self.A))
+        differs = len(A) > 1 and not torch.equal(A, A[:1].expand_as(A))
+        return not (reads_memory or writes_elsewhere or differs)
 
     def _weights(self, name: str, index: int, like: Tensor) -> Tensor:
         return getattr(self, name)[0 if self.tied else index].to(like)
