@@ -230,6 +230,8 @@ def demo(
     with progress(layers + 5) as tick:
         tick("collecting experience")
         task = family_task(family, states, steps, gamma, seed) if family else environment_task(env, steps, gamma, seed)
+        if not task[1].rewards.any():
+            _warn(f"all {steps:,} rewards are 0, so every value stays 0: use more --steps, or another --seed")
         comparison = compare_by_depth(*task, layers, tau, tick)
         tick("drawing")
         settings = {"task": name, "steps": steps, "layers": layers, "tau": tau, "gamma": gamma, "seed": seed}
@@ -278,7 +280,11 @@ def evaluate(
     query: str | None,
     as_json: bool,
 ) -> None:
-    """Value every state of your own log, a CSV file with the columns state,reward,next_state."""
+    """Value every state of your own log, a CSV file with the columns state,reward,next_state.
+
+    A fourth column, episode, says which rows belong together. Episodes are joined by restart: the end of one leads to
+    the start of the next, and the value is that of going on for ever.
+    """
     if features != "one-hot" and _given(ctx, "tau"):
         raise click.UsageError("--tau scales one-hot features; with a features file use --beta.", ctx)
     check_gamma(gamma)
@@ -442,7 +448,13 @@ def _choice(name: str, options: Sequence[str], text: str) -> Callable[[Any], Any
 @click.option("--gamma", type=float, default=0.6, show_default=True, help="Discount of future rewards, 0 to below 1.")
 @click.option("--tasks", type=click.IntRange(1), default=128, show_default=True, help="Fresh tasks for each step.")
 @click.option("--windows", type=click.IntRange(1), default=2, show_default=True, help="Prompts made from each task.")
-@click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, help="Training steps to take.")
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    help="Training steps to take; a finished run cannot be lengthened.",
+)
 @click.option("--lr", type=float, default=0.025, show_default=True, help="Learning rate after the warm-up.")
 @_choice("--loss", ["td", "value"], "TD errors (semi-gradient), or regression on exact values for comparison.")
 @click.option("--free", is_flag=True, help="Train every entry of V and A, not only those that Theorem 1 uses.")

@@ -151,7 +151,7 @@ def fits_the_budget(notebook: NotebookNode, path: Path) -> list[str]:
 
 
 def has_the_anatomy(notebook: NotebookNode) -> list[str]:
-    """The parts of a lesson that design/lessons.md asks for and a reader would miss."""
+    """The parts of a lesson that CONTRIBUTING asks for and a reader would miss."""
     text, cells, complaints = prose(notebook), code_cells(notebook), []
     wanted = {
         "a title": r"^# \d\d",

@@ -55,10 +55,19 @@ def test_each_wrong_answer_gets_its_own_hint(case, capsys):
     assert "Correct" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("message", ["not written yet", ""], ids=["ours", "nbgrader's own"])
 @pytest.mark.parametrize("case", BY_NAME)
-def test_an_untouched_stub_is_told_not_written_yet(case):
+def test_an_untouched_stub_is_told_not_written_yet(case, message):
     def stub(*_args, **_kwargs):
-        raise NotImplementedError("not written yet")
+        raise NotImplementedError(*filter(None, [message]))
 
     with pytest.raises(NotWrittenYet, match="not written yet"):
         case.check(stub)
+
+
+def test_a_name_that_the_kernel_forgot_gets_a_hint():
+    def forgetful(*_args):
+        return scores_of_an_earlier_cell  # noqa: F821
+
+    with pytest.raises(CheckFailed, match="Hint: run the cells above first"):
+        BY_NAME[0].values[0].check(forgetful)

@@ -224,11 +224,12 @@ def test_doctor_notices_a_network_that_is_not_the_algorithm(monkeypatch):
 
 
 def test_demo_numbers_are_those_of_plain_loops(tmp_path):
-    result = run("demo", "--steps", 300, "--layers", 10, "--tau", 3, "--gamma", 0.8, "--seed", 5, "--output", "deep/er")
+    result = run("demo", "--steps", 300, "--layers", 10, "--tau", 3, "--gamma", 0.8, "--seed", 1, "--output", "deep/er")
     assert result.exit_code == 0 and result.stderr == ""
     got = json.loads((tmp_path / "deep/er/FrozenLake-v1.json").read_text())
-    walk = rollout("FrozenLake-v1", None, 300, 5)
+    walk = rollout("FrozenLake-v1", None, 300, 1)
     states, rewards = walk.states.tolist(), walk.rewards.tolist()
+    assert any(rewards)  # else all would be 0 on every road
     visited = sorted(set(states[:-1]))
     exact = mrp_from_env("FrozenLake-v1", None, 0.8).value()[visited]
     assert got["states"] == visited
@@ -256,6 +257,12 @@ def test_demo_numbers_are_those_of_plain_loops(tmp_path):
             assert (maximum, rms) == pytest.approx((error.max(), np.sqrt(np.mean(error**2))), abs=1e-12)
     np.testing.assert_allclose(got["certainty_equivalence"], [table[s] for s in visited], atol=1e-12)
     assert got["gap"] == sorted(got["gap"]) and got["gap"][0] == 0.0 and got["gap"][-1] < 1e-13
+
+
+def test_demo_says_when_there_was_no_reward():
+    result = run("demo", "--steps", 60, "--layers", 2)
+    assert result.exit_code == 0
+    assert "warning: all 60 rewards are 0, so every value stays 0: use more --steps" in result.stderr
 
 
 def test_demo_prints_what_it_wrote(tmp_path):

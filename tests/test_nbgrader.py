@@ -33,6 +33,19 @@ def run(folder, *arguments):
     return done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_every_sheet_carries_the_metadata_of_a_teacher(path):
+    import nbformat
+    from nbgrader.nbgraderformat import MetadataValidator
+
+    sheet = nbformat.read(path, as_version=4)
+    MetadataValidator().validate_nb(sheet)
+    marked = [cell.metadata.nbgrader for cell in sheet.cells if "nbgrader" in cell.metadata]
+    ids = [each.grade_id for each in marked]
+    assert len(set(ids)) == len(ids) >= 10
+    assert sum(each.solution for each in marked) == sum(each.grade for each in marked)
+
+
 def test_validate_praises_the_solution_and_names_what_is_missing(tmp_path):
     shutil.copy(path_of(SOLUTIONS), tmp_path / "solved.ipynb")
     shutil.copy(path_of(EXERCISES), tmp_path / "untouched.ipynb")

@@ -92,7 +92,7 @@ def positions(control):
 
 
 def test_every_view_is_used_by_a_lesson():
-    for path in LESSONS[:-1]:  # the last lesson is the learner's own: it has no widget
+    for path in (p for p in LESSONS if p.stem[:2] != "11"):  # the learner's own: it has no widget
         module = sys.modules.get(name := f"icrl_teach.views.lesson_{path.stem[:2]}") or import_module(name)
         views = {
             n for n, f in inspect.getmembers(module, inspect.isfunction) if n.endswith("_view") and f.__module__ == name

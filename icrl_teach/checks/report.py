@@ -62,7 +62,8 @@ def answer(function: Callable[..., Any], *args: Any, tried: str, like: Any = Non
     try:
         result = function(*args, **kwargs)
     except Exception as error:
-        if isinstance(error, NotImplementedError) and str(error) == STUB:  # perhaps an earlier one that this one calls
+        # Perhaps an earlier one that this one calls. nbgrader's own stub, without our settings, has no message.
+        if isinstance(error, NotImplementedError) and str(error) in (STUB, ""):
             raise not_written(traceback.extract_tb(error.__traceback__)[-1].name) from None
         raise CheckFailed(f"{tried}: {name} stopped with {type(error).__name__}: {error}{_remedy(error)}") from error
     if any(_changed(now, then) for now, then in zip([*args, *kwargs.values()], before, strict=True)):
@@ -117,6 +118,8 @@ def _changed(now: Any, then: Any) -> bool:
 
 def _remedy(error: Exception) -> str:
     """A hint for the exceptions that say little to a beginner: shapes, or kinds of number, that don't fit."""
+    if isinstance(error, NameError):
+        return "\nHint: run the cells above first (Run > Run All Above Selected Cell), and mend the first that fails."
     if "must be square" in str(error):
         return "\nHint: print the shape of the matrix. It must be square, such as (d, d), so any sum comes before."
     if "Singular matrix" in str(error):
