@@ -140,19 +140,24 @@ def test_learned_parts_are_where_theorem_1_writes(masked):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"tied": False, "n_layers": 2}, {"masked": False}, {"normalisation": "linear"}]
+    "changes",
+    [{}, {"tied": False, "n_layers": 2}, {"masked": False}, {"normalisation": "linear"}, {"family": "loop"}],
 )
 def test_a_summary_says_what_its_parts_say(changes):
     config = PretrainConfig(n_steps=2, n_tasks=8, seeds=(3, 4), **changes)
     result = pretrain(config, progress=False)
     summary = summarise(result, n_tasks=128)
-    batch = held_out(config, n_tasks=128)["boyan"]
+    batch = held_out(config, n_tasks=128)[config.family]
     layers = 1 if config.tied else 2
     assert [(run["seed"], run["layer"]) for run in summary["runs"]] == [(s, k) for s in (3, 4) for k in range(layers)]
     last, (rows, scores) = summary["runs"][-1], learned_parts(result.of_seed(1), config)
     assert last["V"] == rows[-1].tolist() and (last["alpha"], last["V_cosine"]) == align_row(rows[-1])
     assert (last["beta"], last["A_cosine"]) == align_scores(scores[-1], centre=config.normalisation == "softmax")
-    assert last["error"] == value_error(result.of_seed(1), batch, config).item()
+    assert last["error"] == value_error(result.of_seed(1), batch, config).item() != summary["runs"][0]["error"]
+    own, other = result.history["error"][-1], result.history["error random"][-1]
+    quarter = held_out(config)
+    assert own[1] == pytest.approx(value_error(result.of_seed(1), quarter[config.family], config).item(), rel=1e-4)
+    assert other[1] == pytest.approx(value_error(result.of_seed(1), quarter["random"], config).item(), rel=1e-4)
     assert summary["constructed_error"] == value_error(constructed_parameters(config), batch, config).item()
     exact = np.array([batch.value[b, s].item() for b in range(128) for s in batch.query[b, :-1].tolist()])
     assert summary["constant_error"] == pytest.approx(min(np.square(exact - c).mean() for c in (exact.mean(), 0.0)))

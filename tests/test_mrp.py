@@ -127,3 +127,8 @@ def test_labels_travel_from_the_process_to_the_walk(rng):
 
 def test_without_labels_a_state_is_called_by_its_number():
     assert Trajectory([0, 2], [1.0]).index("2") == 2
+
+
+def test_a_long_ring_is_one_closed_class():
+    ring = MarkovRewardProcess(np.roll(np.eye(40), 1, axis=1), np.zeros(40), 0.9)
+    np.testing.assert_allclose(ring.stationary_distribution(), np.full(40, 1 / 40), atol=1e-12)

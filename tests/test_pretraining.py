@@ -939,6 +939,69 @@ def test_a_gpu_trains_as_a_cpu_does(tmp_path):
     assert resumed.steps == 100 and torch.allclose(resumed.parameters["V"], result.parameters["V"], atol=1e-3)
 
 
+def trained_by_hand(config):
+    """Initial noise, Adam, clipping, schedule and the mean of losses, written out for one seed."""
+    (seed,) = config.seeds
+    noise, tasks = generator(seed), generator(1_000_003 + seed)
+    theta = [0.1 * torch.randn(shape, generator=noise) for shape in ((1, 3), (1, config.d, config.d))]
+    first, second = ([torch.zeros_like(w) for w in theta] for _ in range(2))
+    losses = []
+    for step in range(config.n_steps):
+        live = [w.clone().requires_grad_() for w in theta]
+        f = answers(dict(zip("VA", live, strict=True)), batch := draw_batch(config, tasks), config)
+        reward = torch.stack([batch.reward[b, batch.query[b, :-1]] for b in range(config.n_tasks)])
+        value = ((reward + config.gamma * f[:, 1:].detach() - f[:, :-1]) ** 2).mean()
+        gradients = torch.autograd.grad(value, live)
+        norm = sum((g**2).sum() for g in gradients).sqrt()
+        rate = learning_rate_at(config, step)
+        for i, g in enumerate(g * min(1.0, config.clip / norm.item()) for g in gradients):
+            first[i], second[i] = 0.9 * first[i] + 0.1 * g, 0.999 * second[i] + 0.001 * g**2
+            mean, square = first[i] / (1 - 0.9 ** (step + 1)), second[i] / (1 - 0.999 ** (step + 1))
+            theta[i] = theta[i] - rate * mean / (square.sqrt() + 1e-8)
+        losses.append(value.item())
+    return theta, losses
+
+
+@pytest.mark.parametrize("changes", [{"seeds": (3,)}, {"clip": 0.01, "warmup": 0, "learning_rate": 0.1}])
+def test_a_run_is_the_loop_written_out(changes):
+    config = small(n_steps=4, warmup=changes.pop("warmup", 3), **changes)
+    result = pretrain(config, progress=False)
+    (V, A), losses = trained_by_hand(config)
+    np.testing.assert_allclose(result.parameters["V"][0], V, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(result.parameters["A"][0], A, rtol=0, atol=2e-5)
+    by_twos = [sum(losses[:2]) / 2, sum(losses[2:]) / 2]  # evaluated every second step
+    np.testing.assert_allclose(np.ravel(result.history["loss"]), by_twos, rtol=1e-4)
+
+
+def test_seeds_start_from_noise_of_their_own():
+    a, b = (initial_parameters(small(d=40, n_states=(5, 40)), seed)["A"] for seed in (0, 1))
+    assert not torch.equal(a, b) and a.std().item() == pytest.approx(0.1, rel=0.1)
+
+
+def test_held_out_tasks_are_of_their_family_and_not_those_of_training():
+    config = small(n_context=(200, 200))
+    test = held_out(config, n_tasks=20)
+    steps = {name: b.counts.sum((0, 1)) > 0 for name, b in test.items()}  # (S, S): was it ever taken?
+    assert not steps["boyan"][0, [0, 3, 4]].any()  # only one or two ahead
+    assert steps["loop"].diagonal().sum() == 0 and steps["loop"][0, 3]  # never to itself
+    assert steps["random"].all()
+    for seed in (0, 1):
+        trained_on = draw_batch(config, generator(1_000_003 + seed), 20)
+        assert not torch.isin(test["boyan"].reward, trained_on.reward).any()
+
+
+def test_ranges_are_drawn_apart_and_held_to_their_ends():
+    config, g = small(n_states=(3, 5), n_context=(2, 4)), generator()
+    sizes = {(b.features.shape[1], b.n_context) for b in (draw_batch(config, g) for _ in range(120))}
+    assert len(sizes) == 9  # every pair: the two sizes do not move together
+    with pytest.raises(ValueError, match="one-hot features of up to 6 states need d of at least 6"):
+        small(n_states=(4, 6))
+    with pytest.raises(ValueError, match="as few as 4 states aggregate into 4 groups at most"):
+        small(n_states=(4, 6), features="aggregated")
+    with pytest.raises(ValueError, match="seeds are whole numbers from 0 to 999,999"):
+        small(seeds=(0, 1_000_000))
+
+
 def test_runs_that_overlap_give_the_threads_back():
     before = torch.get_num_threads()
     torch.set_num_threads(3)

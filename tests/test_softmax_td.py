@@ -223,3 +223,10 @@ def test_case_4_fails_if_the_keys_are_not_centred(rng):
         linear = batch_linear_loops(x, walk.rewards, 0.8, 10, 0.5, np.zeros(4)) @ x.T
         gaps.append(np.abs(soft - linear).max())
     assert np.polyfit(np.log(betas), np.log(gaps), 1)[0] < 1.5
+
+
+def test_operators_use_the_score_they_are_given(rng):
+    features, walk = 0.5 + rng.random((4, 2)), Trajectory(rng.integers(0, 4, 60), rng.random(59))
+    M = empirical_operators(walk, features, score=log_inner_product)[0]
+    products = features @ features.T * walk.visits(4)  # exp of the log: inner products, times visits
+    assert_close(M, products / products.sum(axis=1, keepdims=True), 1e-12)

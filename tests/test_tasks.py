@@ -151,3 +151,14 @@ def test_random_rows_are_uniform_over_all_distributions(rng):
 def test_batched_loops_check_their_threshold_too():
     with pytest.raises(ValueError, match=r"threshold is 7\.0; it is a probability"):
         sample_tasks("loop", 2, 4, 0.9, torch.Generator(), threshold=7.0)
+
+
+def test_every_state_of_every_task_has_chances_of_its_own():
+    for family in ("boyan", "loop", "random"):
+        P = sample_tasks(family, 30, 6, 0.9, generator()).transition.numpy()
+        one = sample_family(family, 6, 0.9, np.random.default_rng(0)).transition
+        forward = [P[:, s, s + 1] for s in range(4)] if family == "boyan" else [P[:, s, (s + 1) % 6] for s in range(6)]
+        assert np.abs(np.corrcoef(forward) - np.eye(len(forward))).max() < 0.8  # no copies from state to state
+        assert len(set(np.ravel(forward).round(6).tolist())) > 0.7 * np.size(forward)  # nor from task to task
+        steps = [one[s, s + 1] for s in range(4)]
+        assert len(set(np.round(steps, 9))) == 4

@@ -15,11 +15,13 @@ from icrl_teach import (
     fixed_point,
     geometric_bound,
     iteration_matrix,
+    log_inner_product,
     matching_matrix,
     one_hot,
     operator_td,
     population_operators,
     random_features,
+    random_mrp,
     required_sharpness,
     spectral_radius,
     sup_norm,
@@ -194,3 +196,16 @@ def test_sharp_features_of_a_transient_state_do_not_overflow():
     mrp = MarkovRewardProcess([[0, 1, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]], [1.0, 0.0, 1.0], 0.5)
     M = matching_matrix(mrp, one_hot(3, 1000.0))
     np.testing.assert_allclose(M, [[0, 0.5, 0.5], [0, 1, 0], [0, 0, 1]], atol=1e-12)
+
+
+def test_population_operators_use_the_score_they_are_given(rng):
+    features, mrp = 0.5 + rng.random((4, 2)), random_mrp(4, 0.9, rng)
+    products = features @ features.T * mrp.stationary_distribution()
+    expected = products / products.sum(axis=1, keepdims=True)
+    assert_close(matching_matrix(mrp, features, score=log_inner_product), expected, 1e-12)
+    assert_close(population_operators(mrp, features, score=log_inner_product)[0], expected, 1e-12)
+
+
+def test_the_largest_margin_itself_is_out_of_reach():
+    with pytest.raises(ValueError, match="margin is"):
+        required_sharpness(0.1, 0.5, 0.25)
