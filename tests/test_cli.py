@@ -751,3 +751,11 @@ def test_start_on_a_file_is_refused(tmp_path):
     result = run("start", tmp_path / "mine")
     assert result.exit_code == 2
     assert "is a file" in result.output
+
+
+def test_the_demo_walks_by_its_seed_and_compares_target_memory_too(monkeypatch):
+    mrp, walk = comparison.environment_task("FrozenLake-v1", 60, 0.9, 1)
+    assert walk.states.tolist() == rollout("FrozenLake-v1", None, 60, 1).states.tolist()
+    real = comparison.read_layers
+    monkeypatch.setattr(comparison, "read_layers", lambda *a: ((target + 0.25, v) for target, v in real(*a)))
+    assert comparison.compare_by_depth(mrp, walk, 3).gap[0] == pytest.approx(0.25)

@@ -254,3 +254,10 @@ def test_a_bad_policy_is_refused(door):
         door(np.ones((16, 3)) / 3)
     with pytest.raises(ValueError, match="row 0 of policy sums to 2; probabilities must sum to 1"):
         door(np.full((16, 4), 0.5))
+
+
+def test_actions_that_do_not_count_from_0_are_refused():
+    env = gym.make("FrozenLake-v1")
+    env.action_space = gym.spaces.Discrete(4, start=1)
+    with pytest.raises(ValueError, match="action_space"):
+        rollout(env, None, 5, 0)

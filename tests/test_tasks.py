@@ -162,3 +162,16 @@ def test_every_state_of_every_task_has_chances_of_its_own():
         assert len(set(np.ravel(forward).round(6).tolist())) > 0.7 * np.size(forward)  # nor from task to task
         steps = [one[s, s + 1] for s in range(4)]
         assert len(set(np.round(steps, 9))) == 4
+
+
+@pytest.mark.parametrize(("family", "threshold"), [("random", 0.5), ("loop", 0.0)])
+def test_the_rows_of_a_process_are_drawn_apart(family, threshold):
+    P = sample_tasks(family, 600, 6, 0.9, generator(), threshold).transition.numpy()
+    assert abs(np.corrcoef(P[:, 0, 3], P[:, 1, 3])[0, 1]) < 0.3
+
+
+def test_one_bad_row_among_many_is_found():
+    P = torch.eye(3).repeat(5000, 1, 1)
+    P[7, 0, 0] = 1.5
+    with pytest.raises(ValueError, match="no distribution"):
+        TaskBatch(P, torch.zeros(5000, 3), 0.9)
