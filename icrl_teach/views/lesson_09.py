@@ -127,7 +127,7 @@ def learning_view(step: int, rate: float) -> View:
     alt = (
         f"Left: held-out error against training step at learning rate {rate}, with the best constant and the "
         f"constructed network as levels and a dot at step {at * EVERY}. Right: the network's answers against the "
-        f"exact values of 256 unseen tasks, {place}."
+        f"exact values of 256 unseen tasks, {place} the diagonal."
     )
     return View(figure, alt, numbers)
 
