@@ -15,7 +15,6 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -40,7 +39,7 @@ from icrl_teach.comparison import (
 )
 from icrl_teach.course import copy_course
 from icrl_teach.features import one_hot
-from icrl_teach.logs import atomic_write, read_features, read_trajectory
+from icrl_teach.logs import atomic_write, read_features, read_trajectory, try_writing
 from icrl_teach.mrp import Trajectory
 from icrl_teach.tasks import FAMILIES
 
@@ -157,7 +156,7 @@ def _check_writable(folder: Path) -> None:
     """Refuse, before any work, a folder that can be neither written to nor made."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        tempfile.TemporaryFile(dir=existing).close()
+        try_writing(existing)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from None
 
@@ -501,10 +500,11 @@ def pretrain(
 
 def _pretrain_text(summary: dict[str, Any]) -> str:
     from icrl_teach.emergence import summary_text
+    from icrl_teach.losses import middle_of
 
     s = summary["settings"]
     ranges = (s["n_states"], s["n_context"])
-    sizes = [f"{low}" if low == high else f"{low}-{high} (tested: {(low + high) // 2})" for low, high in ranges]
+    sizes = [f"{low}" if low == high else f"{low}-{high} (tested: {middle_of((low, high))[0]})" for low, high in ranges]
     heading = (
         f"{s['family']}, {sizes[0]} states, {s['features']} features, prompts of {sizes[1]} transitions, "
         f"{s['n_layers']} layers of {s['normalisation']} attention, gamma {s['gamma']:g}; {summary['steps']:,} steps\n"

@@ -137,6 +137,11 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
         raise
 
 
+def try_writing(folder: Path) -> None:
+    """Raise OSError unless a file can be made in the folder; nothing stays there."""
+    tempfile.TemporaryFile(dir=folder).close()
+
+
 def write_trajectory(path: str | os.PathLike[str], trajectory: Trajectory) -> None:
     """Write a trajectory as a log that `read_trajectory` reads back. An existing file is replaced in one step."""
     names = trajectory.labels or [str(s) for s in range(trajectory.n_states)]

@@ -192,11 +192,12 @@ def held_out(config: PretrainConfig, device: torch.device | str = "cpu", n_tasks
     """Tasks for evaluation that training never draws: a batch of each family, all of one size, in the middle of the
     config's ranges."""
     generator = torch.Generator(device=device).manual_seed(2_000_003)
-    middle = replace(config, n_states=_middle(config.n_states), n_context=_middle(config.n_context))
+    middle = replace(config, n_states=middle_of(config.n_states), n_context=middle_of(config.n_context))
     return {family: draw_batch(middle, generator, n_tasks, family) for family in FAMILIES}
 
 
-def _middle(least_and_most: tuple[int, int]) -> tuple[int, int]:
+def middle_of(least_and_most: tuple[int, int]) -> tuple[int, int]:
+    """The range that holds only the middle of another: the size that `held_out` tests."""
     middle = sum(least_and_most) // 2
     return middle, middle
 

@@ -12,7 +12,6 @@ import math
 import os
 import signal
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ from torch.func import vmap
 from tqdm import tqdm
 
 from icrl_teach._validate import check_count
-from icrl_teach.logs import atomic_write
+from icrl_teach.logs import atomic_write, try_writing
 from icrl_teach.losses import (
     Batch,
     Parameters,
@@ -177,6 +176,11 @@ Save = Callable[[_Run, bool], None]  # called after each step, and a last time w
 PathLike = str | os.PathLike[str]
 
 
+def _first_line(error: Exception) -> str:
+    """What an error says, short enough for one line: torch adds hints and stacks."""
+    return str(error).partition("\n")[0][:80]
+
+
 def _own_device(device: str | torch.device) -> torch.device:
     """The device of this process: under torchrun, each process on a machine takes another CUDA device."""
     try:
@@ -185,7 +189,7 @@ def _own_device(device: str | torch.device) -> torch.device:
             chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.ones(1, device=chosen).item()  # a device that computes, and gives the result back
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:80]
+        reason = _first_line(error)
         raise ValueError(f"device is {str(device)!r}, which cannot be used here ({reason}); try 'cpu'") from None
     return chosen
 
@@ -303,8 +307,7 @@ def save_checkpoint(path: PathLike, run: _Run) -> None:
 
 
 def _damaged(name: str, error: Exception) -> CheckpointError:
-    what = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:80]}"
-    return CheckpointError(f"{name}: a damaged checkpoint ({what}); start anew")
+    return CheckpointError(f"{name}: a damaged checkpoint ({type(error).__name__}: {_first_line(error)}); start anew")
 
 
 def _config_from(text: str) -> PretrainConfig:
@@ -324,7 +327,7 @@ def _read_checkpoint(path: PathLike) -> tuple[dict[str, Any], PretrainingResult]
         ) from None
     except Exception as error:
         raise CheckpointError(
-            f"{name}: not a readable checkpoint (foreign or truncated): {str(error).partition(chr(10))[0][:80]}; "
+            f"{name}: not a readable checkpoint (foreign or truncated): {_first_line(error)}; "
             "use a file that icrl-teach pretrain wrote, or start anew"
         ) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -396,7 +399,7 @@ def _check_new(path: PathLike) -> None:
     if not path.parent.is_dir():
         raise CheckpointError(f"{path.name}: there is no folder {path.parent}; make it, or name another file")
     try:
-        tempfile.TemporaryFile(dir=path.parent, prefix=f".{path.name}.").close()
+        try_writing(path.parent)
     except OSError as error:
         raise CheckpointError(f"{path.name}: cannot be written ({error.strerror}); name another file") from None
 

@@ -98,7 +98,9 @@ def build_prompt(
     [[1.0, 2.0], [5.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
     x, r = _context(features, rewards)
-    d, discount = x.shape[-1], None if gamma is None else check_gamma(gamma)
+    d, discount = x.shape[-1], 0.0 if gamma is None else check_gamma(gamma)
+    if v0 is not None and gamma is None:
+        raise ValueError("gamma is missing: with v0, target memory holds gamma v0(S_{j+1}); pass gamma=0.9, say")
     values = x.new_zeros(x.shape[:-1]) if v0 is None else as_tensor("v0", v0)
     if values.shape != x.shape[:-1]:
         raise ValueError(f"v0 has shape {tuple(values.shape)}; it must have shape {tuple(x.shape[:-1])}")
@@ -106,11 +108,8 @@ def build_prompt(
     Z = x.new_zeros(*x.shape[:-2], n_rows(d), x.shape[-2], dtype=dtype)
     Z[..., :d, :] = x.mT
     Z[..., reward_row(d), :-1] = r
-    if v0 is not None:
-        if discount is None:
-            raise ValueError("gamma is missing: with v0, target memory holds gamma v0(S_{j+1}); pass gamma=0.9, say")
-        Z[..., target_row(d), :-1] = discount * values[..., 1:]
-        Z[..., value_row(d), :] = values
+    Z[..., target_row(d), :-1] = discount * values[..., 1:]
+    Z[..., value_row(d), :] = values
     return Z
 
 

@@ -187,9 +187,9 @@ class SoftmaxTransformer(nn.Module):
         True for frozen parameters whose scores read feature rows only (A zero elsewhere), whose heads write one row
         each (V value memory, V2 target memory) and whose A are equal. Training, or any change, takes the general path.
         """
-        # What torch.func puts in a parameter's place (to differentiate, or to run many networks) is no nn.Parameter.
         d, A = self.d, self.A
         heads = [(self.V, value_row(d))] + ([(self.V2, target_row(d))] if self.block == "dual" else [])
+        # What torch.func puts in a parameter's place (to differentiate, or to run many networks) is no nn.Parameter.
         if any(p.requires_grad or not isinstance(p, nn.Parameter) for p in (A, *(W for W, _ in heads))):
             return False
         reads_memory = A[:, d:].any() or A[:, :d, d:].any()

@@ -370,10 +370,10 @@ def test_demo_refuses(tmp_path, args, fragments):
 
 
 def test_demo_sees_an_unwritable_folder_before_any_work(tmp_path, monkeypatch):
-    def refuse(dir):
-        raise PermissionError(errno.EACCES, "Permission denied", str(dir / "tmp123"))
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "tmp123"))
 
-    monkeypatch.setattr(cli.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(cli, "try_writing", refuse)
     monkeypatch.setattr(cli, "environment_task", None)  # calling it would fail otherwise
     fails(run("demo", "--output", "new/inside"), "new/inside: Permission denied; check the path, its permissions")
     assert not list(tmp_path.iterdir())
