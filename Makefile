@@ -49,7 +49,7 @@ picture: .venv/.lab
 	@touch $@
 
 .venv/.test: .venv/.lab
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[test,teach]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[test,teach,data]"
 	@touch $@
 
 clean:
