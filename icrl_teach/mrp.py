@@ -5,9 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array, probability_rows
 
@@ -24,29 +25,118 @@ def _check_labels(labels: Sequence[str] | None, least: int, exact: bool) -> tupl
     return names
 
 
+def _whole(name: str, value: ArrayLike, least: int = 0) -> np.ndarray:
+    raw = finite_array(name, value, 1)
+    indices = raw.astype(np.int64)
+    bad = (indices != raw) | (indices < least)
+    if bad.any():
+        raise ValueError(f"{name} holds {raw[bad][0]}; {name} are whole numbers from {least} upwards")
+    return indices
+
+
+def _check_length(name: str, array: np.ndarray, n: int) -> None:
+    if len(array) != n:
+        raise ValueError(f"{name} has {len(array)} entries; there are {n} rewards or states to go with: give {n}")
+
+
+def _flags(name: str, value: ArrayLike | None, n: int) -> np.ndarray:
+    """A copy as booleans, (n,); all False if not given. Numbers 0 and 1 pass; anything else is a ValueError."""
+    if value is None:
+        return np.zeros(n, dtype=bool)
+    raw = finite_array(name, value, 1)
+    _check_length(name, raw, n)
+    if ((raw != 0) & (raw != 1)).any():
+        raise ValueError(f"{name} holds {raw[(raw != 0) & (raw != 1)][0]}; a flag is False or True")
+    return raw.astype(bool)
+
+
+def _check_ends(rewards: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
+    """Raise ValueError where flags contradict each other, or a landing has a reward or an ending."""
+    if (both := np.flatnonzero(terminated & truncated)).size:
+        raise ValueError(
+            f"terminated and truncated are both set at {both[0]}; a step that terminated has no landing state: "
+            "unset truncated there (of_transitions does so by itself)"
+        )
+    landing = np.flatnonzero(truncated[:-1]) + 1
+    if (wrong := landing[(rewards[landing] != 0) | terminated[landing] | truncated[landing]]).size:
+        raise ValueError(
+            f"position {wrong[0]} is the landing state of the walk truncated before it, but has a reward or an ending; "
+            "a landing has reward 0 and no flag: insert it between the walks (of_transitions does so by itself)"
+        )
+
+
+def _check_joined(states: np.ndarray, next_states: np.ndarray, ended: np.ndarray) -> None:
+    if (next_states[~ended] < 0).any():
+        raise ValueError("next_states holds -1 for a step that did not terminate; give its next state, from 0 upwards")
+    apart = np.flatnonzero(~ended[:-1] & (next_states[:-1] != states[1:]))
+    if apart.size:
+        k = int(apart[0])
+        raise ValueError(
+            f"step {k} leads to state {next_states[k]} but step {k + 1} leaves state {states[k + 1]}; steps of one "
+            f"walk must connect: flag step {k} as terminated or truncated if a new walk begins there"
+        )
+
+
+class Transitions(NamedTuple):
+    """The transitions of a trajectory without its layout, each array (n,).
+
+    next_states is -1 where the transition terminated: nothing follows. actions is None if none were recorded.
+    """
+
+    states: Int[np.ndarray, " n"]
+    rewards: Float[np.ndarray, " n"]
+    next_states: Int[np.ndarray, " n"]
+    terminated: Bool[np.ndarray, " n"]
+    truncated: Bool[np.ndarray, " n"]
+    actions: Int[np.ndarray, " n"] | None
+
+
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """What a learner sees: S_0, R_1, S_1, R_2, ..., R_n, S_n.
+    """What a learner sees: S_0, R_1, S_1, R_2, ..., R_m, S_m, in one walk or in several, one after the other.
 
-    states: (n+1,) whole numbers from 0; rewards: (n,) finite, `rewards[k]` is R_{k+1}, received on leaving
-    `states[k]`; labels: one name for each state, optional. The last state is the query: it has no reward yet.
+    states: (m+1,) whole numbers from 0; rewards: (m,) finite, `rewards[j]` is received on leaving `states[j]`;
+    labels: one name for each state, optional. The last state is the query: it has no reward yet.
+
+    Walks that end carry flags, (m,) each, about the transition that leaves position j. terminated: nothing follows,
+    the target is the reward alone; the next walk begins at j+1. truncated: the recording stopped; `states[j+1]` is
+    the real state it stopped in, a *landing* position that is no source (its reward must be 0), and the next walk
+    begins at j+2. Without flags there is one endless walk. actions: (m,) whole numbers from 0 (-1 on landings),
+    optional.
+
+    Positions, not transitions, are stored, because position j is column j of the prompt: `source` and `continues`
+    are that column's flags, and features, rewards and values line up without an index map. `of_transitions` takes
+    the form in which other libraries keep their steps, and `transitions` gives it back.
 
     Raises ValueError for fewer than one transition, lengths that don't fit, a negative state, a reward
-    that is NaN or infinite, or too few labels.
+    that is NaN or infinite, flags that contradict each other, or too few labels.
 
     >>> t = Trajectory([0, 1, 0], [1.0, -1.0])
     >>> t.n_steps, t.n_states
     (2, 2)
+    >>> Trajectory([0, 1, 0], [0.0, 1.0], terminated=[False, True]).continues.tolist()
+    [True, False, False]
     """
 
-    states: Int[np.ndarray, " n_plus_1"]
-    rewards: Float[np.ndarray, " n"]
-    labels: tuple[str, ...] | None = None
+    states: Int[np.ndarray, " m_plus_1"]
+    rewards: Float[np.ndarray, " m"]
+    labels: tuple[str, ...] | None
+    terminated: Bool[np.ndarray, " m"]
+    truncated: Bool[np.ndarray, " m"]
+    actions: Int[np.ndarray, " m"] | None
 
-    def __init__(self, states: ArrayLike, rewards: ArrayLike, labels: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        states: ArrayLike,
+        rewards: ArrayLike,
+        labels: Sequence[str] | None = None,
+        *,
+        terminated: ArrayLike | None = None,
+        truncated: ArrayLike | None = None,
+        actions: ArrayLike | None = None,
+    ) -> None:
         rewards = finite_array("rewards", rewards, 1)
-        raw = finite_array("states", states, 1)
-        indices = raw.astype(np.int64)
+        indices = _whole("states", states)
         if len(rewards) < 1:
             raise ValueError("rewards is empty; a context needs at least one transition (two states, one reward)")
         if len(indices) != len(rewards) + 1:
@@ -54,19 +144,98 @@ class Trajectory:
                 f"states has {len(indices)} entries and rewards {len(rewards)}; "
                 "there must be one more state than rewards (the last state is the query)"
             )
-        if (indices != raw).any() or (indices < 0).any():
-            bad = raw[(indices != raw) | (indices < 0)][0]
-            raise ValueError(f"states holds {bad}; states are whole numbers from 0 upwards")
-        object.__setattr__(self, "states", indices)
-        object.__setattr__(self, "rewards", rewards)
-        object.__setattr__(self, "labels", _check_labels(labels, int(indices.max()) + 1, exact=False))
-        for array in (indices, rewards):
+        ends = {
+            name: _flags(name, f, len(rewards)) for name, f in (("terminated", terminated), ("truncated", truncated))
+        }
+        _check_ends(rewards, **ends)
+        arrays = {"states": indices, "rewards": rewards, **ends}
+        if actions is not None:
+            arrays["actions"] = _whole("actions", actions, least=-1)
+            _check_length("actions", arrays["actions"], len(rewards))
+        for name, array in arrays.items():
             array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        if actions is None:
+            object.__setattr__(self, "actions", None)
+        object.__setattr__(self, "labels", _check_labels(labels, int(indices.max()) + 1, exact=False))
+
+    @classmethod
+    def of_transitions(
+        cls,
+        states: ArrayLike,
+        rewards: ArrayLike,
+        next_states: ArrayLike,
+        terminated: ArrayLike | None = None,
+        truncated: ArrayLike | None = None,
+        *,
+        labels: Sequence[str] | None = None,
+        actions: ArrayLike | None = None,
+        query: int | None = None,
+    ) -> Trajectory:
+        """The trajectory of steps (state, reward, next state, terminated, truncated), (n,) each, in order.
+
+        Where a step is both terminated and truncated it terminated. The next state of a terminated step is not read.
+        query: the last state; by default the state the last walk stopped in, or, if that walk terminated, the state
+        it began in. Raises ValueError as the constructor does, and where a step that has not ended leads to another
+        state than the one the next step leaves.
+
+        >>> t = Trajectory.of_transitions([0, 1, 0], [0.0, 1.0, 0.0], [1, 2, 1], [False, True, False])
+        >>> t.states.tolist(), t.source.tolist()
+        ([0, 1, 0, 1], [True, True, True, False])
+        """
+        s, r = _whole("states", states), finite_array("rewards", rewards, 1)
+        n = len(s)
+        if n < 1:
+            raise ValueError("states is empty; a context needs at least one transition")
+        following = _whole("next_states", next_states, least=-1)
+        for name, array in (("rewards", r), ("next_states", following)):
+            _check_length(name, array, n)
+        ended = _flags("terminated", terminated, n)
+        cut = _flags("truncated", truncated, n) & ~ended
+        _check_joined(s, following, ended | cut)
+        if not ended[-1] and query is not None:
+            cut[-1] = True  # the state it stopped in gets a landing of its own, and the query stands behind it
+        elif not ended[-1]:
+            query, cut[-1] = int(following[-1]), False
+        begins = np.flatnonzero(np.r_[True, (ended | cut)[:-1]])
+        last = int(s[begins[-1]]) if query is None else query
+        at = np.flatnonzero(cut) + 1  # a landing stands before the step that follows it
+
+        def with_landings(array: np.ndarray, filler: ArrayLike) -> np.ndarray:
+            return np.insert(array, at, filler)
+
+        return cls(
+            np.append(with_landings(s, following[cut]), last),
+            with_landings(r, 0.0),
+            labels,
+            terminated=with_landings(ended, False),
+            truncated=with_landings(cut, False),
+            actions=None if actions is None else with_landings(_whole("actions", actions), -1),
+        )
+
+    @property
+    def source(self) -> Bool[np.ndarray, " m_plus_1"]:
+        """Whether position j has a reward and teaches: not the landings, not the query."""
+        return np.r_[True, ~self.truncated[:-1], False]
+
+    @property
+    def continues(self) -> Bool[np.ndarray, " m_plus_1"]:
+        """Whether the value of position j+1 is carried over to position j: a source that did not terminate."""
+        return self.source & np.r_[~self.terminated, False]
+
+    @property
+    def transitions(self) -> Transitions:
+        """Its transitions, one entry each, in order: what `of_transitions` takes."""
+        source = self.source[:-1]
+        following = np.where(self.continues[:-1], self.states[1:], -1)
+        arrays = (self.states[:-1], self.rewards, following, self.terminated, self.truncated)
+        s, r, s_next, terminated, truncated = (array[source] for array in arrays)
+        return Transitions(s, r, s_next, terminated, truncated, None if self.actions is None else self.actions[source])
 
     @property
     def n_steps(self) -> int:
-        """Number of transitions n."""
-        return len(self.rewards)
+        """Number of transitions n: the m positions before the query without the landings."""
+        return int(self.source.sum())
 
     @property
     def n_states(self) -> int:
@@ -74,8 +243,9 @@ class Trajectory:
         return len(self.labels) if self.labels is not None else int(self.states.max()) + 1
 
     def visits(self, n_states: int | None = None) -> Int[np.ndarray, " n_states"]:
-        """How often each state was left: n_s = #{k : S_{k-1} = s}. The query state at the end is not counted."""
-        return np.bincount(self.states[:-1], minlength=self.n_states if n_states is None else n_states)
+        """How often each state was left: n_s = #{k : S_{k-1} = s}. Landings and the query are not counted."""
+        left = self.states[self.source]
+        return np.bincount(left, minlength=self.n_states if n_states is None else n_states)
 
     def index(self, label: str) -> int:
         """Index of the state with this name. Raises ValueError, listing the names, if there is none."""

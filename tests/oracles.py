@@ -141,3 +141,15 @@ def random_chain(rng: np.random.Generator, n_states: int) -> tuple[np.ndarray, n
     """A transition matrix without zeros, and rewards."""
     weights = rng.random((n_states, n_states)) + 0.05
     return weights / weights.sum(axis=1, keepdims=True), rng.uniform(-1, 1, n_states)
+
+
+def random_walks(rng: np.random.Generator, n_states: int, n_walks: int, max_length: int = 5) -> tuple[np.ndarray, ...]:
+    """Steps of several walks, each terminated or truncated: states, rewards, next states and the two flags."""
+    steps: list[tuple[int, float, int, bool, bool]] = []
+    for _ in range(n_walks):
+        path = rng.integers(n_states, size=rng.integers(1, max_length + 1) + 1)
+        ends = rng.random() < 0.5
+        for k in range(len(path) - 1):
+            last = k == len(path) - 2
+            steps.append((path[k], rng.standard_normal(), path[k + 1], last and ends, last and not ends))
+    return tuple(np.array(column) for column in zip(*steps, strict=True))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icrl_teach import MarkovRewardProcess, Trajectory
-from oracles import assert_close, gammas, random_chain, seeds
+from oracles import assert_close, gammas, random_chain, random_walks, seeds
 
 STANDARD_ERRORS = 5
 
@@ -132,3 +132,62 @@ def test_without_labels_a_state_is_called_by_its_number():
 def test_a_long_ring_is_one_closed_class():
     ring = MarkovRewardProcess(np.roll(np.eye(40), 1, axis=1), np.zeros(40), 0.9)
     np.testing.assert_allclose(ring.stationary_distribution(), np.full(40, 1 / 40), atol=1e-12)
+
+
+@given(seeds, st.integers(1, 6))
+def test_walks_survive_the_way_to_positions_and_back(seed, n_walks):
+    steps = random_walks(np.random.default_rng(seed), n_states=4, n_walks=n_walks)
+    trajectory = Trajectory.of_transitions(*steps)
+    s, r, s_next, terminated, truncated, actions = trajectory.transitions
+    assert (s == steps[0]).all() and (r == steps[1]).all() and (terminated == steps[3]).all() and actions is None
+    assert (s_next == np.where(steps[3], -1, steps[2])).all()
+    assert (truncated[:-1] == steps[4][:-1]).all() and trajectory.n_steps == len(steps[0])
+    assert (trajectory.visits(4) == np.bincount(steps[0], minlength=4)).all()
+    # By hand: the positions of each walk in order, a landing for every cut.
+    positions, source, continues = [], [], []
+    for k in range(len(s)):
+        positions.append(steps[0][k]), source.append(True), continues.append(not steps[3][k])
+        if steps[4][k] or (k == len(s) - 1 and not steps[3][k]):
+            positions.append(steps[2][k]), source.append(False), continues.append(False)
+    if steps[3][-1]:  # nothing follows: the query is where the last walk began
+        starts = [0, *(k + 1 for k in range(len(s) - 1) if steps[3][k] or steps[4][k])]
+        positions.append(steps[0][starts[-1]]), source.append(False), continues.append(False)
+    assert trajectory.states.tolist() == positions
+    assert trajectory.source.tolist() == source and trajectory.continues.tolist() == continues
+
+
+def test_a_query_of_one_s_own_stands_behind_the_last_landing():
+    t = Trajectory.of_transitions([0, 1], [1.0, 2.0], [1, 2], query=0, actions=[3, 4])
+    assert t.states.tolist() == [0, 1, 2, 0] and t.rewards.tolist() == [1.0, 2.0, 0.0]
+    assert t.source.tolist() == [True, True, False, False] and t.actions.tolist() == [3, 4, -1]
+    assert t.transitions.actions.tolist() == [3, 4] and t.n_steps == 2
+
+
+def test_a_step_that_terminated_and_was_cut_terminated():
+    t = Trajectory.of_transitions([0, 1], [0.0, 0.0], [1, 0], [True, False], [True, False])
+    assert t.states.tolist() == [0, 1, 0] and not t.truncated.any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"terminated": [True]}, "terminated has 1 entries; there are 3"),
+        ({"truncated": [0, 2, 0]}, "truncated holds 2.0; a flag is False or True"),
+        ({"terminated": [0, 1, 0], "truncated": [0, 1, 0]}, "both set at 1; .* unset truncated"),
+        ({"truncated": [1, 0, 0]}, "position 1 is the landing state .* has reward 0 and no flag: insert it"),
+        ({"truncated": [0, 1, 0], "terminated": [0, 0, 1]}, "position 2 is the landing state"),
+        ({"actions": [0.5, 1, 1]}, "actions holds 0.5"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Trajectory([0, 1, 2, 0], [1.0, 2.0, 0.0], **arguments)
+
+
+def test_steps_that_do_not_connect_are_refused():
+    with pytest.raises(ValueError, match=r"step 0 leads to state 2 but step 1 leaves state 1; .* flag step 0"):
+        Trajectory.of_transitions([0, 1], [0.0, 0.0], [2, 0])
+    with pytest.raises(ValueError, match="next_states holds -1 for a step that did not terminate"):
+        Trajectory.of_transitions([0], [0.0], [-1])
+    with pytest.raises(ValueError, match="states is empty"):
+        Trajectory.of_transitions([], [], [])
