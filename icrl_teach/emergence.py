@@ -30,7 +30,10 @@ TD_ROW = (1.0, 1.0, -1.0)
 
 
 def centre_columns(A: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
-    """A with the mean of each column removed: the part of A that softmax can see, for one-hot features.
+    """A with the mean of each column removed: what softmax can see of A, if features are one-hot and all d occur.
+
+    Where d exceeds the number of states, cut A to the features that occur before centring: nothing trained the others,
+    and their noise would move the means.
 
     >>> centre_columns(torch.tensor([[3.0, 0.0], [1.0, 2.0]])).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
@@ -63,6 +66,7 @@ def align_row(row: Float[Tensor, " 3"]) -> Alignment:
 def align_scores(A: Float[Tensor, "d d"], centre: bool = True) -> Alignment:
     """A's feature block against the identity: the scale is the fitted beta.
 
+    A: the rows and columns of features that occur; the others hold noise that nothing trained (see `used_features`).
     centre: remove the column means of both first; right where softmax cannot see them (see `sees_column_means`).
     """
     eye = torch.eye(len(A), dtype=A.dtype, device=A.device)
@@ -76,6 +80,16 @@ def sees_column_means(config: PretrainConfig) -> bool:
     move together. Random features and other normalisations see it.
     """
     return config.normalisation != "softmax" or config.features == "random"
+
+
+def used_features(config: PretrainConfig) -> int:
+    """How many of the d features occur in some task: one-hot features beyond the largest task's states never do."""
+    return config.n_states[1] if config.features == "one-hot" else config.d
+
+
+def _fit_scores(A: Tensor, config: PretrainConfig) -> Alignment:
+    used = used_features(config)
+    return align_scores(A[:used, :used], centre=not sees_column_means(config))
 
 
 def learned_parts(
@@ -110,7 +124,7 @@ def function_agreement(
     if not config.tied:
         raise ValueError("the layers are separate, without one alpha and beta; compare with answers(...) instead")
     rows, scores = learned_parts(parameters, config)
-    alpha, beta = align_row(rows[0]).scale, align_scores(scores[0], not sees_column_means(config)).scale
+    alpha, beta = align_row(rows[0]).scale, _fit_scores(scores[0], config).scale
     fitted_parameters = {k: v.to(rows) for k, v in constructed_parameters(config, alpha, beta).items()}
     learned = answers(parameters, batch, config, n_layers)[:, :-1]
     fitted = answers(fitted_parameters, batch, config, n_layers)[:, :-1]
@@ -136,7 +150,7 @@ def summarise(result: PretrainingResult, n_tasks: int = 2048) -> dict[str, Any]:
         parameters = {name: value.cpu() for name, value in result.of_seed(index).items()}
         error = value_error(parameters, batch, config).item()
         for layer, (row, A) in enumerate(zip(*learned_parts(parameters, config), strict=True)):
-            V, A_fit = align_row(row), align_scores(A, not sees_column_means(config))
+            V, A_fit = align_row(row), _fit_scores(A, config)
             fits = {"alpha": V.scale, "V_cosine": V.cosine, "beta": A_fit.scale, "A_cosine": A_fit.cosine}
             runs.append({"seed": seed, "layer": layer, "V": row.tolist(), **fits, "error": error})
     return {

@@ -156,8 +156,9 @@ def operator_td(
     alpha: float = 1.0,
     v0: ArrayLike | None = None,
 ) -> Float[np.ndarray, "n_iterations_plus_1 n_states"]:
-    """Weighted softmax TD in operator form: v_{l+1} = (I - alpha M + alpha gamma Q) v_l + alpha rho (eq. 20).
+    """Weighted softmax TD in operator form: v_{l+1} = (I - alpha M + alpha gamma Q) v_l + alpha rho.
 
+    Eq. 20 of Xie et al. is the case alpha = 1; other steps are derived for this course.
     Raises ValueError for shapes that don't fit, gamma outside [0, 1), a negative n_iterations, an alpha that is not
     finite, or a v0 of wrong length.
     """
@@ -181,8 +182,10 @@ def fixed_point(
     """What weighted softmax TD converges to from v_0 = 0, if it does: (M - gamma Q) v = rho (derived for this
     course, section 2).
 
+    M, Q, rho: those of one context (`empirical_operators`) or one process (`population_operators`), so that Q = M P^
+    and rho = M r^ for some P^ and r^; nothing checks this.
     Where the context leaves v free (a state never left, equal features) the iterates decide: they start at 0 and
-    only ever add columns of M, so the limit is the solution of the form v = M a.
+    then only ever add columns of M, so the limit is the solution of the form v = M a.
     """
     A = M - check_gamma(gamma) * Q
     if np.linalg.matrix_rank(A) == len(A):

@@ -147,8 +147,9 @@ def lstd(features: ArrayLike, rewards: ArrayLike, gamma: float, ridge: float = 0
 def certainty_equivalence_value(trajectory: Trajectory, gamma: float) -> Float[np.ndarray, " n_states"]:
     """The value of the chain that was observed: transition frequencies and mean rewards, then solve.
 
-    It is what batch tabular TD converges to (Sutton and Barto, section 6.3), from v_0 = 0: a state that was
-    never left has value 0. Raises ValueError for gamma outside [0, 1).
+    It is what batch tabular TD converges to (Sutton and Barto, section 6.3), from v_0 = 0 (a state that was never left
+    has value 0) and for every step 0 < alpha < 2 / (1 + gamma). On some contexts a larger step converges too; on two
+    states that swap none does. Raises ValueError for gamma outside [0, 1).
     """
     gamma = check_gamma(gamma)
     n_states, source = trajectory.n_states, trajectory.states[:-1]

@@ -43,9 +43,12 @@ def population_operators(
 
 
 def contraction_margin(M: Float[np.ndarray, "n_states n_states"], gamma: float) -> float:
-    """C = min_s M(s, s) - (1 + gamma) / 2. Positive: Assumption 5.1 of Xie et al. holds with every smaller margin.
+    """C = min_s M(s, s) - (1 + gamma) / 2, of an endless context (`matching_matrix`) or an observed one.
 
-    A positive C makes every step with alpha = 1 shrink the largest error to at most 1 - 2C of itself.
+    Assumption 5.1 of Xie et al. speaks of the endless context alone: for M_pi, a positive C is that assumption with
+    every smaller margin. For either matrix (derived for this course, section 4) a positive C makes each layer shrink
+    the largest error if 0 < alpha < 2 / (1 + gamma): to at most 1 - 2 alpha C of itself for alpha <= 1, and to at
+    most the larger of 1 - 2 alpha C and alpha (1 + gamma) - 1 beyond.
     """
     return float(np.diag(M).min() - (1.0 + check_gamma(gamma)) / 2.0)
 
@@ -74,7 +77,10 @@ def iteration_matrix(
     gamma: float,
     alpha: float = 1.0,
 ) -> Float[np.ndarray, "n_states n_states"]:
-    """I - alpha M + alpha gamma Q: what one layer does to the error v_l - v_infinity (eq. 20)."""
+    """I - alpha M + alpha gamma Q: what one layer does to the error v_l - v_infinity.
+
+    Eq. 20 of Xie et al. is the case alpha = 1; other steps are derived for this course.
+    """
     return np.eye(len(M)) - alpha * M + alpha * check_gamma(gamma) * Q
 
 
@@ -84,14 +90,19 @@ def sup_norm(matrix: Float[np.ndarray, "m n"]) -> float:
 
 
 def spectral_radius(matrix: Float[np.ndarray, "n n"]) -> float:
-    """The largest modulus of an eigenvalue: the rate in the long run; below 1 means convergence."""
+    """The largest modulus of an eigenvalue: below 1 means convergence from every start, at this rate in the long run.
+
+    The rate is an average over layers: a complex pair makes single layers swing around it. A start that has no part in
+    the slowest direction does better.
+    """
     return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
 def geometric_bound(margin: float, n_layers: int, initial_error: float = 1.0) -> Float[np.ndarray, " n_layers_plus_1"]:
     """The part of Theorem 2 that falls with depth: (1 - C)^l times the initial error, l = 0..n_layers.
 
-    The floor, of order sqrt(1/n), is not included. Raises ValueError for a margin outside (0, 1/2).
+    margin: the C of Assumption 5.1, which needs 0 < C < (1 - gamma) / 2. This function knows no gamma, so its own door
+    is the widest one, (0, 1/2): ValueError outside it. The floor, of order sqrt(1/n), is not included.
     """
     if not 0.0 < margin < 0.5:
         raise ValueError(f"margin is {margin}; Theorem 2 needs 0 < C < (1 - gamma) / 2")

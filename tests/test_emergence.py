@@ -1,6 +1,7 @@
 """What was learned: alignments on matrices with known answers, and agreement at parameters with known functions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,3 +179,18 @@ def test_the_row_of_td_emerges_from_noise():
         assert run["V_cosine"] > 0.95 and run["V_cosine"] > before
         assert run["A_cosine"] > 0.7 and run["beta"] > 1
         assert run["error"] < 0.1 * summary["constant_error"]
+
+
+def test_features_that_never_occur_do_not_spoil_the_fit():
+    # Six states, nine one-hot features: what stands in the last three rows and columns of A changes no answer.
+    config = PretrainConfig(d=9, n_tasks=8)
+    batch, parameters = held_out(config, n_tasks=64)["boyan"], constructed_parameters(config, alpha=0.9, beta=3.0)
+    noise = torch.randn(parameters["A"].shape, generator=generator())
+    noise[:, :6, :6] = noise[:, :1, :6]  # within the features that occur: a constant down each column
+    noisy = {"V": parameters["V"], "A": parameters["A"] + noise}
+    assert torch.allclose(answers(noisy, batch, config), answers(parameters, batch, config), atol=1e-5)
+    assert align_scores(noisy["A"][0]).cosine < 0.9  # all nine: noise that nothing can see
+    assert function_agreement(noisy, batch, config).difference < 1e-5
+    run = summarise(result := pretrain(replace(config, n_steps=1)), n_tasks=4)["runs"][0]
+    fit = align_scores(learned_parts(result.of_seed(0), config)[1][0, :6, :6])
+    assert (run["beta"], run["A_cosine"]) == fit

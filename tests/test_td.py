@@ -132,3 +132,17 @@ def test_the_unit_of_a_feature_does_not_decide_what_is_singular(rng):
 def test_lstd_refuses_a_singular_matrix_and_names_the_ridge():
     with pytest.raises(ValueError, match=r"singular.*ridge"):
         lstd([[1.0, 0.0], [1.0, 0.0]], [1.0], 0.5)
+
+
+@given(st.integers(2, 5), st.integers(2, 40), seeds, st.floats(0.0, 0.9))
+def test_batch_tabular_td_converges_for_every_step_below_two_over_one_plus_gamma(n_states, n, seed, gamma):
+    P, r = random_chain(np.random.default_rng(seed), n_states)
+    walk = MarkovRewardProcess(P, r, gamma).sample(n, np.random.default_rng(seed))
+    limit = batch_tabular_td(walk, gamma, 1500, alpha=0.97 * 2 / (1 + gamma))[-1]
+    assert_close(limit, certainty_equivalence_value(walk, gamma), 1e-8)
+
+
+def test_two_states_that_swap_allow_no_larger_step():
+    swap = Trajectory([0, 1, 0], [1.0, 0.0])
+    just_above = batch_tabular_td(swap, 0.9, 1500, alpha=1.03 * 2 / 1.9)
+    assert np.abs(just_above[-1]).max() > 1e6

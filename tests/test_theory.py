@@ -209,3 +209,19 @@ def test_population_operators_use_the_score_they_are_given(rng):
 def test_the_largest_margin_itself_is_out_of_reach():
     with pytest.raises(ValueError, match="margin is"):
         required_sharpness(0.1, 0.5, 0.25)
+
+
+@given(st.integers(2, 6), seeds, st.floats(0.0, 0.95), st.floats(0.0, 4.0), st.floats(0.01, 0.999))
+def test_a_margin_contracts_for_every_step_below_two_over_one_plus_gamma(n_states, seed, gamma, extra, share):
+    _, _, (M, Q, _) = margin_chain(seed, n_states, gamma, 300, extra)
+    C, alpha = contraction_margin(M, gamma), share * 2 / (1 + gamma)
+    assume(C > 1e-6)
+    stretch = sup_norm(iteration_matrix(M, Q, gamma, alpha))
+    promised = 1 - 2 * alpha * C if alpha <= 1 else max(1 - 2 * alpha * C, alpha * (1 + gamma) - 1)
+    assert stretch <= promised + 1e-12
+    assert promised < 1
+
+
+def test_a_margin_promises_nothing_at_two_over_one_plus_gamma():
+    M, P = np.eye(2), np.array([[0.0, 1.0], [1.0, 0.0]])  # the largest margin there is; two states that swap
+    assert spectral_radius(iteration_matrix(M, M @ P, 0.9, alpha=2 / 1.9)) == pytest.approx(1.0, abs=1e-12)
