@@ -418,8 +418,7 @@ def _pretrain_fields(options: dict[str, Any]) -> dict[str, Any]:
 
 def _pretrain_config(ctx: click.Context, options: dict[str, Any], resumed: Path | None) -> Any:
     """The run that the options describe; a resumed one is described by its checkpoint, and options may only agree."""
-    from icrl_teach.losses import PretrainConfig
-    from icrl_teach.pretraining import load_result
+    from icrl_teach.pretraining import PretrainConfig, load_result
 
     if resumed is None:
         return PretrainConfig(**_pretrain_fields(options))
@@ -500,7 +499,7 @@ def pretrain(
 
 def _pretrain_text(summary: dict[str, Any]) -> str:
     from icrl_teach.emergence import summary_text
-    from icrl_teach.losses import middle_of
+    from icrl_teach.pretraining.config import middle_of
 
     s = summary["settings"]
     ranges = (s["n_states"], s["n_context"])

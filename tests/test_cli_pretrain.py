@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from command_line import elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
 from icrl_teach import PretrainConfig, cli, load_result, pretrain, pretraining, summarise
+from icrl_teach.pretraining import losses
 
 SMALL = ["--steps", "3", "--tasks", "8", "--layers", "2"]
 
@@ -96,9 +97,9 @@ def test_json_is_the_summary():
 
 
 def test_a_diverged_run_is_named_and_stays_json(monkeypatch):
-    original = pretraining.initial_parameters
+    original = losses.initial_parameters
     monkeypatch.setattr(
-        pretraining,
+        losses,
         "initial_parameters",
         lambda c, s: {k: v * (float("nan") if s else 1) for k, v in original(c, s).items()},
     )
@@ -161,12 +162,13 @@ def test_only_one_process_speaks(monkeypatch):
 
 INTERRUPTED = """
 import sys
-from icrl_teach import cli, pretraining
-original = pretraining._train_step
+from icrl_teach import cli
+from icrl_teach.pretraining import training
+original = training._train_step
 def step(run, network):
     original(run, network)
     print(f"step {run.result.steps}", file=sys.stderr, flush=True)
-pretraining._train_step = step
+training._train_step = step
 cli.main(sys.argv[1:])
 """
 

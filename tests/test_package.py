@@ -5,6 +5,8 @@ import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import jaxtyping
@@ -12,30 +14,32 @@ import numpy as np
 import pytest
 
 import icrl_teach
+import icrl_teach.pretraining
 
 HOME = Path(icrl_teach.__file__).parent
-# architecture.md, lowest first: a file imports only from files named before it. Side jobs that architecture.md does
-# not name (progress bars, the notebooks' copies, the command line's parts) stand where their imports allow.
+# docs/architecture.md, lowest first: a file imports only from files named before it, and a folder from itself, unless
+# its files are named one by one.
 FLOORS = [
-    *("_validate", "_progress", "mrp", "features", "prompt", "attention"),
-    *(
-        "tasks",
-        "environments",
-        "logs",
-        "td",
-        "softmax_td",
-        "theory",
-        "transformer",
-        "losses",
-        "pretraining",
-        "emergence",
-    ),
-    *("course", "figures", "comparison", "evaluation", "views", "widgets", "checks", "doctor", "cli"),
+    *("_validate", "_progress", "mrp", "features", "tasks", "environments", "logs"),
+    *("td", "softmax_td", "theory", "prompt", "attention", "transformer"),
+    *("pretraining.config", "pretraining.batches", "pretraining.answers", "pretraining.losses"),
+    *("pretraining.processes", "pretraining.checkpoints", "pretraining.training", "losses"),
+    *("emergence", "course", "figures", "comparison", "evaluation", "doctor", "views", "widgets", "checks", "cli"),
 ]
 
 
+def floor_of(module: str) -> str | None:
+    """Where a module (written without icrl_teach) stands; a folder of several floors stands on its highest."""
+    at = [floor for floor in FLOORS if f"{module}.".startswith(f"{floor}.") or floor.startswith(f"{module}.")]
+    return at[-1] if at else None
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(HOME).with_suffix("").parts).removesuffix(".__init__")
+
+
 def modules() -> list[Path]:
-    return sorted(path for path in HOME.glob("*.py") if path.stem not in ("__init__", "__main__"))
+    return [path for path in sorted(HOME.rglob("*.py")) if path.name not in ("__init__.py", "__main__.py")]
 
 
 def fresh(script: str) -> object:
@@ -47,7 +51,7 @@ def fresh(script: str) -> object:
 
 def test_every_example_in_a_docstring_runs():
     # In a fresh interpreter: doctest does not look inside functions that the import hook has wrapped.
-    names = [f"icrl_teach.{path.stem}" for path in modules()]
+    names = [f"icrl_teach.{module_of(path)}" for path in modules()]
     script = f"""
 import doctest, importlib, json
 results = {{name: doctest.testmod(importlib.import_module(name)) for name in {names}}}
@@ -55,7 +59,7 @@ print(json.dumps({{name: list(result) for name, result in results.items()}}))
 """
     results = fresh(script)
     for path in modules():
-        failed, attempted = results[f"icrl_teach.{path.stem}"][:2]
+        failed, attempted = results[f"icrl_teach.{module_of(path)}"][:2]
         assert failed == 0
         assert attempted == path.read_text().count("    >>> "), f"an example of {path.name} was not found"
 
@@ -76,27 +80,40 @@ def test_classical_names_do_not_need_torch():
     assert heavy is False
 
 
+def imported(path: Path) -> Iterator[str]:
+    """Modules of this package that a file imports, wherever the import stands; names as their homes."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("icrl_teach.") for alias in node.names if "icrl_teach." in alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written in full"
+            if node.module.startswith("icrl_teach"):
+                for alias in node.names:
+                    inner = node.module.removeprefix("icrl_teach").removeprefix(".")
+                    yield HOMES.get(f"{inner}.{alias.name}".lstrip("."), inner or alias.name)
+
+
+def stubs(package: Path, name: str = "") -> dict[str, str]:
+    """Each name that a package hands out, and the module it comes from, by the stub that lazy_loader reads."""
+    nodes = [n for n in ast.parse((package / "__init__.pyi").read_text()).body if isinstance(n, ast.ImportFrom)]
+    return {name + alias.name: name + node.module for node in nodes for alias in node.names}
+
+
+HOMES = {**stubs(HOME), **stubs(HOME / "pretraining", "pretraining."), "__version__": "_validate"}
+
+
 @pytest.mark.parametrize(
-    "path", [p for p in sorted(HOME.rglob("*.py")) if p.parent != HOME or p in modules()], ids=lambda p: p.stem
+    "path",
+    [p for p in sorted(HOME.rglob("*.py")) if p not in (HOME / "__init__.py", HOME / "__main__.py")],
+    ids=module_of,
 )
 def test_a_file_imports_only_from_lower_floors(path):
-    own = path.relative_to(HOME).parts[0].removesuffix(".py")
-    assert own in FLOORS, f"{path.name} stands on no floor of architecture.md"
-    allowed = FLOORS[: FLOORS.index(own)] + ([own] if path.parent != HOME else [])
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are written in full"
-            names = [alias.name for alias in node.names if alias.name != "__version__"]
-            full = [node.module] if node.module != "icrl_teach" else [f"icrl_teach.{name}" for name in names]
-        elif isinstance(node, ast.Import):
-            full = [alias.name for alias in node.names]
-        else:
-            continue
-        for name in full:
-            if name.startswith("icrl_teach."):
-                module = name.split(".")[1]
-                home = icrl_teach._MODULE_OF.get(module, module)  # `from icrl_teach import lstd` means td
-                assert home in allowed, f"{path.stem} imports {name}, which is not below it"
+    module = module_of(path)
+    own = floor_of(module)
+    assert own, f"{module} stands on no floor of architecture.md"
+    allowed = FLOORS[: FLOORS.index(own)] + [own] * (module != own)
+    for name in imported(path):
+        assert floor_of(name) in allowed, f"{module} imports {name}, which is not below it"
 
 
 def public_objects():
@@ -118,17 +135,16 @@ def test_public_names_have_docstrings(name, value):
     assert not text.startswith(f"{name}("), "that is the signature a dataclass writes, not a docstring"
 
 
-def test_editors_and_users_see_the_same_names():
-    # The TYPE_CHECKING block repeats the table of names; a name in one and not in the other helps nobody.
-    tree = ast.parse((HOME / "__init__.py").read_text())
-    block = next(n for n in tree.body if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING")
-    seen = {alias.name: node.module.split(".")[1] for node in block.body for alias in node.names}
-    assert seen == icrl_teach._MODULE_OF
-    assert set(icrl_teach.__all__) <= set(dir(icrl_teach))
+def test_a_stub_names_what_is_there():
+    # Python and editors read the same file, so they cannot differ; that its lines are true is tested here.
+    for package, home in ((icrl_teach, HOME), (icrl_teach.pretraining, HOME / "pretraining")):
+        for name, module in stubs(home).items():
+            assert getattr(package, name) is getattr(import_module(f"{package.__name__}.{module}"), name)
+        assert set(stubs(home)) == set(package.__all__) == set(dir(package))
 
 
 def test_an_unknown_name_is_refused_as_in_any_module():
-    with pytest.raises(AttributeError, match="module 'icrl_teach' has no attribute 'no_such_name'"):
+    with pytest.raises(AttributeError, match="No icrl_teach attribute no_such_name"):
         icrl_teach.no_such_name
 
 

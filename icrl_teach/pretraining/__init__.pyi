@@ -1,0 +1,10 @@
+from .batches import Batch as Batch
+from .batches import draw_batch as draw_batch
+from .batches import held_out as held_out
+from .checkpoints import CheckpointError as CheckpointError
+from .checkpoints import PretrainingResult as PretrainingResult
+from .checkpoints import load_result as load_result
+from .config import PretrainConfig as PretrainConfig
+from .losses import Learner as Learner
+from .training import clip_each_seed as clip_each_seed
+from .training import pretrain as pretrain

@@ -1,0 +1,114 @@
+"""The network's parameters, and its answer f(theta; w) for the state at the end of window w.
+
+Two ways to compute f, equal to rounding (tested). With masked parameters, all values live on states, so a window is
+summed up by its transition counts, scores are shared by all windows of a task, and no (d+3)-sized product is left.
+With every entry free, the full matrix form of `transformer.py` runs on every window's prompt.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from icrl_teach._validate import check_count
+from icrl_teach.attention import softmax_attention
+from icrl_teach.pretraining.batches import Batch, window_prompts
+from icrl_teach.pretraining.config import PretrainConfig, parameter_shapes
+from icrl_teach.prompt import reward_row, value_row
+from icrl_teach.transformer import SoftmaxTransformer, time_shift
+
+Parameters = dict[str, Tensor]
+
+
+def initial_parameters(config: PretrainConfig, seed: int) -> Parameters:
+    """Noise to start from, in `parameter_shapes`."""
+    generator = torch.Generator().manual_seed(seed)
+    return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in parameter_shapes(config).items()}
+
+
+def constructed_parameters(config: PretrainConfig, alpha: float = 1.0, beta: float = 4.0) -> Parameters:
+    """Theorem 1's parameters in the form that training uses: V's free row alpha (1, 1, -1), A = beta I."""
+    layers = 1 if config.tied else config.n_layers
+    if config.masked:
+        row = alpha * torch.tensor([1.0, 1.0, -1.0])
+        return {"V": row.repeat(layers, 1), "A": beta * torch.eye(config.d).repeat(layers, 1, 1)}
+    model = SoftmaxTransformer.constructed(config.d, 1, config.gamma, alpha, beta)
+    return {"V": model.V.float().repeat(layers, 1, 1), "A": model.A.float().repeat(layers, 1, 1)}
+
+
+def to_transformer(parameters: Parameters, config: PretrainConfig) -> SoftmaxTransformer:
+    """The network with these parameters, in full (d+3) x (d+3) matrices, frozen."""
+    d = config.d
+    model = SoftmaxTransformer(d, config.n_layers, config.gamma, config.tied)
+    with torch.no_grad():
+        if config.masked:
+            model.V.zero_()
+            model.A.zero_()
+            model.V[:, value_row(d), reward_row(d) :] = parameters["V"]
+            model.A[:, :d, :d] = parameters["A"]
+        else:
+            model.V.copy_(parameters["V"])
+            model.A.copy_(parameters["A"])
+    return model.requires_grad_(False)
+
+
+def answers(parameters: Parameters, batch: Batch, config: PretrainConfig, n_layers: int | None = None) -> Tensor:
+    """f(theta; w) of every window, (B, W+1): the network's value of the state at the window's end.
+
+    n_layers: another depth than the config's, for tied parameters (deeper at test time than in training).
+    Raises ValueError for n_layers < 1, or another depth than the config's for separate layers.
+    """
+    depth = config.n_layers if n_layers is None else check_count("n_layers", n_layers)
+    if not config.tied and depth != config.n_layers:
+        raise ValueError(
+            f"n_layers is {depth}; these parameters are separate for {config.n_layers} layers, no more or less"
+        )
+    order = [0 if config.tied else layer for layer in range(depth)]
+    run = masked_answers if config.masked else free_answers
+    return run(parameters, batch, config, order)
+
+
+def masked_answers(parameters: Parameters, batch: Batch, config: PretrainConfig, order: list[int]) -> Tensor:
+    """The answers under masked parameters, by the operator view on states (eq. 20): v' = v + M D, for every window.
+
+    D(s) is the mean error of the window's transitions that leave s, V_r r + V_t gamma (P v) + V_v v with P their
+    frequencies; M(s, s') is the weight that query s gives to all of those that leave s'. With Theorem 1's row
+    (1, 1, -1), D is the mean TD error.
+    """
+    x, leaving = batch.features, batch.counts.sum(-1)  # (B, S, d), (B, W+1, S): n_s of each window
+    P = batch.counts / leaving.clamp_min(1.0)[..., None]  # (B, W+1, S, S)
+    M = {}  # scores read features only, so that a layer's weights need no answers: tied layers share one M
+    for layer in dict.fromkeys(order):
+        M[layer] = _weights(x @ parameters["A"][layer].mT @ x.mT, leaving, config.normalisation)
+    v = torch.zeros_like(leaving)
+    for layer in order:
+        V = parameters["V"][layer]
+        D = V[0] * batch.reward[:, None] + V[1] * config.gamma * (P @ v[..., None])[..., 0] + V[2] * v
+        v = v + (M[layer] @ D[..., None])[..., 0]
+    return v.gather(-1, batch.query[..., None])[..., 0]
+
+
+def _weights(scores: Tensor, leaving: Tensor, normalisation: str) -> Tensor:
+    """M(s, s') of every window, (B, W+1, S, S), from scores (B, S, S), query s in rows, and n_s (B, W+1, S)."""
+    scores, times = scores[:, None], leaving[:, :, None]
+    if normalisation == "softmax":
+        return torch.softmax(scores + times.log(), dim=-1)  # log 0 = -inf: a state never left has no weight
+    return (scores.sigmoid() if normalisation == "sigmoid" else scores) * times / times.sum(-1, keepdim=True)
+
+
+def free_answers(parameters: Parameters, batch: Batch, config: PretrainConfig, order: list[int]) -> Tensor:
+    """The answers with every entry of V and A free: the full matrix form on every window's prompt."""
+    Z = window_prompts(batch)
+    for layer in order:
+        V, A = parameters["V"][layer], parameters["A"][layer]
+        Z = time_shift(Z + V @ Z @ _attention(Z, A, config.normalisation), config.gamma)
+    return Z[..., value_row(config.d), -1]
+
+
+def _attention(Z: Tensor, A: Tensor, normalisation: str) -> Tensor:
+    if normalisation == "softmax":
+        return softmax_attention(Z, A)
+    scores = Z.mT @ A @ Z
+    weights = (scores.sigmoid() if normalisation == "sigmoid" else scores) / (Z.shape[-1] - 1)
+    keep = torch.arange(Z.shape[-1], device=Z.device) < Z.shape[-1] - 1  # the query column is no source
+    return weights * keep[:, None]

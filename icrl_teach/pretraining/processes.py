@@ -1,0 +1,114 @@
+"""Several processes, several threads, one signal: what a training run shares with the rest of its machine."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, distributed, nn
+
+from icrl_teach.pretraining.batches import Batch
+from icrl_teach.pretraining.config import PretrainConfig
+from icrl_teach.pretraining.losses import Learner
+
+
+def rank_and_world() -> tuple[int, int]:
+    """(rank, number of processes) as torchrun sets them; (0, 1) without it."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def mean_over_processes(x: Tensor) -> Tensor:
+    """The mean of x over all processes, in place; x itself without any."""
+    if distributed.is_initialized():
+        distributed.all_reduce(x)
+        x /= distributed.get_world_size()
+    return x
+
+
+def my_share(batch: Batch, rank: int, world: int) -> Batch:
+    """Every process draws the same global batch and keeps every world-th task of each seed."""
+    return batch if world == 1 else Batch(*(t[:, rank::world] for t in batch))
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, short enough for one line: torch adds hints and stacks."""
+    return str(error).partition("\n")[0][:80]
+
+
+def own_device(device: str | torch.device) -> torch.device:
+    """The device of this process: under torchrun, each process on a machine takes another CUDA device."""
+    try:
+        chosen = torch.device(device)
+        if chosen.type == "cuda" and chosen.index is None:
+            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.ones(1, device=chosen).item()  # a device that computes, and gives the result back
+    except (RuntimeError, AssertionError) as error:
+        reason = first_line(error)
+        raise ValueError(f"device is {str(device)!r}, which cannot be used here ({reason}); try 'cpu'") from None
+    return chosen
+
+
+def join_processes(config: PretrainConfig, device: torch.device) -> tuple[int, Callable[[Learner], nn.Module]]:
+    """(rank, what wraps the learner): DistributedDataParallel under torchrun, nothing otherwise."""
+    rank, world = rank_and_world()
+    if world == 1:
+        return rank, lambda learner: learner
+    if config.n_tasks % world:
+        raise ValueError(f"n_tasks is {config.n_tasks}; {world} processes need a multiple of {world}")
+    if not distributed.is_initialized():
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(distributed.destroy_process_group)  # later runs share the group: torch can't form it twice
+    return rank, nn.parallel.DistributedDataParallel
+
+
+@contextmanager
+def stop_signal() -> Iterator[list[bool]]:
+    """A list that Ctrl-C makes non-empty, so that the step in flight is finished and nothing is half updated."""
+    stop: list[bool] = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield stop
+        return
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: stop.append(True))
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class OneThread:
+    """Tensors this small gain nothing from threads, which wait for each other, and busily (on a busy machine with two
+    cores: over ten times slower); and one thread rounds alike wherever a run is resumed. The number of threads belongs
+    to the whole process, so of runs that overlap the first saves it and the last restores it."""
+
+    def __init__(self) -> None:
+        self.lock, self.runs, self.before = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.runs == 0:
+                self.before = torch.get_num_threads()
+                torch.set_num_threads(1)
+            self.runs += 1
+
+    def __exit__(self, *_error: object) -> None:
+        with self.lock:
+            self.runs -= 1
+            if self.runs == 0:
+                torch.set_num_threads(self.before)
+
+
+one_thread = OneThread()
+
+
+def anyone(stop: list[bool], device: torch.device) -> bool:
+    """Whether any process wants to stop: all must leave the loop at the same step."""
+    if not distributed.is_initialized():
+        return bool(stop)
+    return mean_over_processes(torch.tensor(float(bool(stop)), device=device)).item() > 0
