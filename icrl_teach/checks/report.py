@@ -1,12 +1,12 @@
 """How every check speaks: what was tried, what came out, what was expected, and the likely misconception.
 
-A check calls the learner's function through `answer` and compares with `compare`. Usual mistakes are given as
-`Mistake(output, hint)`: what a learner with that misconception would have computed. The first whose output matches
-decides the hint. Oracles are written out in the checks themselves, never taken from a solution.
+The words and the comparison; `check.py` puts them together.
 """
 
 from __future__ import annotations
 
+import builtins
+import difflib
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -116,10 +116,23 @@ def _changed(now: Any, then: Any) -> bool:
     return hasattr(now, "shape") and not np.array_equal(_plain(now), _plain(then))
 
 
+def _about_name(error: NameError) -> str:
+    """A name that a cell above defines was not run, or it is a typo: Python's own suggestion tells."""
+    frame = traceback.walk_tb(error.__traceback__)
+    *_, (innermost, _) = frame
+    known = [*innermost.f_locals, *innermost.f_globals, *vars(builtins)]
+    if near := difflib.get_close_matches(str(error.name), known, n=1, cutoff=0.75):
+        return f"nothing is called {error.name!r}. A typo? Something near is called {near[0]!r}."
+    return (
+        f"run the cells above first (Run > Run All Above Selected Cell), and mend the first that fails. Nothing is "
+        f"called {error.name!r} yet; or is it a typo?"
+    )
+
+
 def _remedy(error: Exception) -> str:
     """A hint for the exceptions that say little to a beginner: shapes, or kinds of number, that don't fit."""
     if isinstance(error, NameError):
-        return "\nHint: run the cells above first (Run > Run All Above Selected Cell), and mend the first that fails."
+        return f"\nHint: {_about_name(error)}"
     if "must be square" in str(error):
         return "\nHint: print the shape of the matrix. It must be square, such as (d, d), so any sum comes before."
     if "Singular matrix" in str(error):
@@ -143,20 +156,25 @@ def compare(
     got may be a number, list, array or tensor. The hint is that of the first matching mistake, else `hint`.
     """
     right = np.asarray(expected, dtype=np.float64)
+    value = numbers(got, right, tried)
+    for mistake in mistakes:
+        wrong = np.asarray(mistake.output, dtype=np.float64)
+        if equal(value, wrong, tolerance) and not equal(wrong, right, tolerance):
+            raise CheckFailed(message(tried, value, right, mistake.hint))
+    if not equal(value, right, tolerance):
+        raise CheckFailed(message(tried, value, right, hint))
+
+
+def numbers(got: Any, right: np.ndarray, tried: str) -> np.ndarray:
+    """A result (number, list, array, tensor) as a float64 array. Raises CheckFailed for what is no real number."""
     try:
         if np.iscomplexobj(_plain(got)):
             raise CheckFailed(f"{tried}: expected real numbers, got complex ones, {got!r}. Take the real part in time.")
-        value = np.asarray(_plain(got), dtype=np.float64)
+        return np.asarray(_plain(got), dtype=np.float64)
     except (TypeError, ValueError, RuntimeError):
         raise CheckFailed(
             f"{tried}: expected numbers of shape {right.shape}, got {type(got).__name__} {got!r}"
         ) from None
-    for mistake in mistakes:
-        wrong = np.asarray(mistake.output, dtype=np.float64)
-        if _equal(value, wrong, tolerance) and not _equal(wrong, right, tolerance):
-            raise CheckFailed(_message(tried, value, right, mistake.hint))
-    if not _equal(value, right, tolerance):
-        raise CheckFailed(_message(tried, value, right, hint))
 
 
 def passed(what: str) -> None:
@@ -164,11 +182,13 @@ def passed(what: str) -> None:
     print(f"Correct: {what}")
 
 
-def _equal(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+def equal(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    """Whether two arrays have one shape and agree within the tolerance, relative and absolute."""
     return a.shape == b.shape and bool(np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True))
 
 
-def _message(tried: str, value: np.ndarray, right: np.ndarray, hint: str) -> str:
+def message(tried: str, value: np.ndarray, right: np.ndarray, hint: str) -> str:
+    """What was tried, what came out, what was expected, and the hint."""
     if value.shape != right.shape:
         found = f"got shape {value.shape}, expected shape {right.shape}"
     elif not np.isfinite(value).all():

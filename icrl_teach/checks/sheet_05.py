@@ -9,159 +9,235 @@ from collections.abc import Callable
 
 import numpy as np
 
-from icrl_teach.checks.report import Mistake, answer, compare, passed
+from icrl_teach.checks.check import Case, Check, case
 
 
-def _operators(seed: int, n_states: int, own: float) -> tuple[np.ndarray, np.ndarray]:
+def _operators(rng: np.random.Generator, n_states: int, own: float) -> tuple[np.ndarray, np.ndarray]:
     """A random row-stochastic M with extra weight `own` on its diagonal, and Q = M P for a random chain P."""
-    rng = np.random.default_rng(seed)
-    M = rng.dirichlet(np.ones(n_states), n_states)
-    M = (1.0 - own) * M + own * np.eye(n_states)
+    M = (1.0 - own) * rng.dirichlet(np.ones(n_states), n_states) + own * np.eye(n_states)
     return M, M @ rng.dirichlet(np.full(n_states, 0.5), n_states)
 
 
-def check_one_layer(one_layer: Callable) -> None:
-    """one_layer(M, Q, gamma, alpha) against entry-by-entry loops, at two random pairs of matrices."""
-    for seed, n_states, gamma, alpha in ((1, 2, 0.5, 1.0), (2, 4, 0.9, 0.7), (3, 3, 0.6, 1.5)):
-        M, Q = _operators(seed, n_states, 0.4)
-        expected = np.zeros((n_states, n_states))
-        for s in range(n_states):
-            for t in range(n_states):
-                expected[s, t] = (1.0 if s == t else 0.0) - alpha * M[s, t] + alpha * gamma * Q[s, t]
-        eye = np.eye(n_states)
-        mistakes = [
-            Mistake(expected - eye, "the identity is missing. A layer adds to the old value; it does not replace it."),
-            Mistake(eye - alpha * M + alpha * Q, "gamma is missing. The next state's value counts gamma times."),
-            Mistake(
-                eye - alpha * M - alpha * gamma * Q, "the next state's value enters with a plus: check the sign of Q."
-            ),
-            Mistake(eye - alpha * M + gamma * Q, "alpha multiplies the whole TD error, so Q needs it as well as M."),
-            Mistake(1.0 - alpha * M + alpha * gamma * Q, "a 1 was added to every entry. Use np.eye(len(M))."),
-            Mistake(expected.T, "this is the transpose. Row s must say what the new error of state s is made of."),
-        ]
-        tried = f"one_layer on {n_states} states, gamma = {gamma}, alpha = {alpha}"
-        got = answer(one_layer, M, Q, gamma, alpha, tried=tried)
-        compare(got, expected, tried=tried, mistakes=mistakes, hint="write out I - alpha M + alpha gamma Q.")
-    passed("one_layer is I - alpha M + alpha gamma Q.")
-
-
-def check_margin(margin: Callable) -> None:
-    """margin(M, gamma) against a loop over states, at a worked example, two random matrices and an unvisited state."""
-    unvisited = np.array([[0.0, 0.6, 0.4], [0.0, 0.9, 0.1], [0.0, 0.2, 0.8]])
-    cases = [
-        (np.array([[0.9, 0.1], [0.28, 0.72]]), 0.3),
-        (_operators(4, 4, 0.8)[0], 0.5),
-        (_operators(5, 3, 0.95)[0], 0.7),
+def _layer_cases(rng: np.random.Generator) -> list[Case]:
+    return [
+        case(f"{n} states, gamma = {gamma}, alpha = {alpha}", *_operators(rng, n, 0.4), gamma, alpha)
+        for n, gamma, alpha in ((2, 0.5, 1.0), (4, 0.9, 0.7), (3, 0.6, 1.5))
     ]
-    for M, gamma in [*cases, (unvisited, 0.5)]:
-        line, smallest = (1.0 + gamma) / 2.0, min(M[s, s] for s in range(len(M)))
-        diagonal = np.array([M[s, s] for s in range(len(M))])
-        mistakes = [
-            Mistake(
-                diagonal.mean() - line, "this is the average of the diagonal. One bad state is enough: take the worst."
-            ),
-            Mistake(diagonal.max() - line, "this is the best state. The promise must hold for the worst one."),
-            Mistake(M.min() - line, "this is the smallest entry of all of M. Only the diagonal counts."),
-            Mistake(np.linalg.eigvals(M).real.min() - line, "these are eigenvalues. The margin looks at the diagonal."),
-            Mistake(diagonal - line, "there is one number per state here. The margin is the smallest of them."),
-            Mistake(smallest - (1.0 - gamma) / 2.0, "the line is (1 + gamma) / 2; here it has a minus."),
-            Mistake(smallest - (1.0 + gamma), "the line was not halved: it is (1 + gamma) / 2."),
-            Mistake(line - smallest, "the sign is turned round: a diagonal above the line has a positive margin."),
-            Mistake(
-                max(smallest - line, 0.0),
-                "a negative margin was cut to 0. Keep it: it says by how much the condition fails.",
-            ),
-        ]
-        tried = f"margin of a {len(M)} x {len(M)} matrix with diagonal {diagonal.round(2).tolist()}, gamma = {gamma}"
-        got = answer(margin, M, gamma, tried=tried)
-        compare(
-            got, smallest - line, tried=tried, mistakes=mistakes, hint="smallest diagonal entry minus (1 + gamma) / 2."
-        )
-    passed("margin is the worst diagonal minus (1 + gamma) / 2.")
 
 
-def _sharpness_by_bisection(mu_min: float, wanted: float) -> float:
-    """The tau at which mu e^tau / (mu e^tau + 1 - mu) equals the wanted diagonal, by halving an interval."""
+def _layer(M: np.ndarray, Q: np.ndarray, gamma: float, alpha: float) -> np.ndarray:
+    entry = [[float(s == t) - alpha * M[s, t] + alpha * gamma * Q[s, t] for t in range(len(M))] for s in range(len(M))]
+    return np.array(entry)
+
+
+check_one_layer = Check(
+    name="one_layer",
+    cases=_layer_cases,
+    right=_layer,
+    mistakes=[
+        (
+            "the identity is missing. A layer adds to the old value; it does not replace it.",
+            lambda M, Q, g, a: -a * M + a * g * Q,
+        ),
+        ("gamma is missing. The next state's value counts gamma times.", lambda M, Q, g, a: _layer(M, Q, 1.0, a)),
+        ("the next state's value enters with a plus: check the sign of Q.", lambda M, Q, g, a: _layer(M, -Q, g, a)),
+        ("alpha multiplies the whole TD error, so Q needs it as well as M.", lambda M, Q, g, a: _layer(M, Q / a, g, a)),
+        ("a 1 was added to every entry. Use np.eye(len(M)).", lambda M, Q, g, a: 1.0 - a * M + a * g * Q),
+        (
+            "this is the transpose. Row s must say what the new error of state s is made of.",
+            lambda M, Q, g, a: _layer(M, Q, g, a).T,
+        ),
+    ],
+    hint="write out I - alpha M + alpha gamma Q.",
+    says="one_layer is I - alpha M + alpha gamma Q.",
+)
+
+
+def _margin_cases(rng: np.random.Generator) -> list[Case]:
+    unvisited = np.array([[0.0, 0.6, 0.4], [0.0, 0.9, 0.1], [0.0, 0.2, 0.8]])
+    by_hand = np.array([[0.9, 0.1], [0.28, 0.72]])
+    random = (_operators(rng, 4, 0.8)[0], 0.5), (_operators(rng, 3, 0.95)[0], 0.7)
+    return [
+        case(f"a matrix with diagonal {M.diagonal().round(2).tolist()}, gamma = {gamma}", M, gamma)
+        for M, gamma in [(by_hand, 0.3), *random, (unvisited, 0.5)]
+    ]
+
+
+def _margin(M: np.ndarray, gamma: float) -> float:
+    return min(M[s, s] for s in range(len(M))) - (1.0 + gamma) / 2.0
+
+
+def _above_the_line(number_of: Callable[[np.ndarray], np.ndarray | float]) -> Callable:
+    """The margin of another number than the smallest diagonal entry."""
+    return lambda M, gamma: number_of(M) - (1.0 + gamma) / 2.0
+
+
+check_margin = Check(
+    name="margin",
+    cases=_margin_cases,
+    right=_margin,
+    mistakes=[
+        (
+            "this is the average of the diagonal. One bad state is enough: take the worst.",
+            _above_the_line(lambda M: M.diagonal().mean()),
+        ),
+        (
+            "this is the best state. The promise must hold for the worst one.",
+            _above_the_line(lambda M: M.diagonal().max()),
+        ),
+        ("this is the smallest entry of all of M. Only the diagonal counts.", _above_the_line(np.min)),
+        (
+            "these are eigenvalues. The margin looks at the diagonal.",
+            _above_the_line(lambda M: np.linalg.eigvals(M).real.min()),
+        ),
+        ("there is one number per state here. The margin is the smallest of them.", _above_the_line(np.diagonal)),
+        ("the line is (1 + gamma) / 2; here it has a minus.", lambda M, gamma: _margin(M, -gamma)),
+        ("the line was not halved: it is (1 + gamma) / 2.", lambda M, gamma: _margin(M, 1.0 + 2.0 * gamma)),
+        (
+            "the sign is turned round: a diagonal above the line has a positive margin.",
+            lambda M, gamma: -_margin(M, gamma),
+        ),
+        (
+            "a negative margin was cut to 0. Keep it: it says by how much the condition fails.",
+            lambda M, gamma: max(_margin(M, gamma), 0.0),
+        ),
+    ],
+    hint="smallest diagonal entry minus (1 + gamma) / 2.",
+    says="margin is the worst diagonal minus (1 + gamma) / 2.",
+)
+
+
+def _sharpness_cases(rng: np.random.Generator) -> list[Case]:
+    low = rng.uniform(0.02, 0.05)
+    return [
+        case(f"mu_min = {mu_min:.3g}, gamma = {gamma}, C = {C}", mu_min, gamma, C)
+        for mu_min, gamma, C in ((0.25, 0.5, 0.1), (0.1, 0.9, 0.01), (low, 0.8, 0.02))
+    ]
+
+
+def _reaching(mu_min: float, m: float) -> float:
+    """The tau at which mu e^tau / (mu e^tau + 1 - mu) equals the diagonal m, by halving an interval."""
     low, high = -50.0, 50.0
     for _ in range(100):
         tau = (low + high) / 2.0
         own = mu_min * np.exp(tau)
-        low, high = (tau, high) if own / (own + 1.0 - mu_min) < wanted else (low, tau)
+        low, high = (tau, high) if own / (own + 1.0 - mu_min) < m else (low, tau)
     return low
 
 
-def check_sharpness(sharpness: Callable) -> None:
-    """sharpness(mu_min, gamma, C) against bisection on the diagonal itself, at three settings."""
-    for mu_min, gamma, C in ((0.25, 0.5, 0.1), (0.1, 0.9, 0.01), (0.03, 0.8, 0.02)):
-        m = (1.0 + gamma) / 2.0 + C
-        odds = m * (1.0 - mu_min) / ((1.0 - m) * mu_min)
-        wrong_line = (1.0 - gamma) / 2.0 + C
-        mistakes = [
-            Mistake(odds, "the logarithm is missing: this is e^tau, not tau."),
-            Mistake(np.log10(odds), "this is the logarithm to base 10; softmax uses e, so np.log."),
-            Mistake(
-                -np.log(odds), "the fraction is upside down: a larger wanted diagonal must ask for more sharpness."
-            ),
-            Mistake(
-                np.log(m / (1.0 - m)),
-                "mu_min does not appear. A rare state has to be heard above 1 - mu_min of others.",
-            ),
-            Mistake(np.log(m * mu_min / ((1.0 - m) * (1.0 - mu_min))), "mu_min and 1 - mu_min are exchanged."),
-            Mistake(_sharpness_by_bisection(mu_min, m - C), "the wanted margin C is missing from the diagonal m."),
-            Mistake(_sharpness_by_bisection(mu_min, wrong_line), "the line is (1 + gamma) / 2; here it has a minus."),
-        ]
-        tried = f"sharpness(mu_min={mu_min}, gamma={gamma}, C={C})"
-        got = answer(sharpness, mu_min, gamma, C, tried=tried)
-        hint = "first m = (1 + gamma) / 2 + C, then solve mu e^tau / (mu e^tau + 1 - mu) = m for tau."
-        compare(got, _sharpness_by_bisection(mu_min, m), tried=tried, mistakes=mistakes, hint=hint)
-    passed("at that tau the rarest state's diagonal reaches (1 + gamma) / 2 + C.")
+def _sharpness(mu_min: float, gamma: float, C: float) -> float:
+    return _reaching(mu_min, (1.0 + gamma) / 2.0 + C)
 
 
-def check_measured_rates(measured_rates: Callable) -> None:
-    """measured_rates(values, limit) against a double loop, on iterates with a known limit."""
-    for seed, n_layers, n_states in ((6, 4, 3), (7, 6, 5)):
-        rng = np.random.default_rng(seed)
+check_sharpness = Check(
+    name="sharpness",
+    cases=_sharpness_cases,
+    right=_sharpness,
+    mistakes=[
+        ("the logarithm is missing: this is e^tau, not tau.", lambda mu, g, C: np.exp(_sharpness(mu, g, C))),
+        (
+            "this is the logarithm to base 10; softmax uses e, so np.log.",
+            lambda mu, g, C: _sharpness(mu, g, C) / np.log(10.0),
+        ),
+        (
+            "the fraction is upside down: a larger wanted diagonal must ask for more sharpness.",
+            lambda mu, g, C: -_sharpness(mu, g, C),
+        ),
+        (
+            "mu_min does not appear. A rare state has to be heard above 1 - mu_min of others.",
+            lambda mu, g, C: _sharpness(0.5, g, C),
+        ),
+        ("mu_min and 1 - mu_min are exchanged.", lambda mu, g, C: _sharpness(1.0 - mu, g, C)),
+        ("the wanted margin C is missing from the diagonal m.", lambda mu, g, C: _sharpness(mu, g, 0.0)),
+        ("the line is (1 + gamma) / 2; here it has a minus.", lambda mu, g, C: _sharpness(mu, -g, C)),
+    ],
+    hint="first m = (1 + gamma) / 2 + C, then solve mu e^tau / (mu e^tau + 1 - mu) = m for tau.",
+    says="at that tau the rarest state's diagonal reaches (1 + gamma) / 2 + C.",
+)
+
+
+def _rate_cases(rng: np.random.Generator) -> list[Case]:
+    """Iterates with a known limit, errors of both signs."""
+    cases = []
+    for n_layers, n_states in ((4, 3), (6, 5)):
         limit = rng.normal(size=n_states) + 2.0
         shrink = rng.uniform(0.2, 0.9, (n_layers, 1)).cumprod(axis=0)
         errors = np.vstack([np.ones((1, n_states)), shrink * rng.uniform(0.5, 1.0, (n_layers, n_states))])
         values = limit + errors * rng.choice([-1.0, 1.0], errors.shape) * rng.uniform(0.5, 1.0, n_states)
-        worst = [max(abs(values[layer, s] - limit[s]) for s in range(n_states)) for layer in range(n_layers + 1)]
-        expected = [worst[layer + 1] / worst[layer] for layer in range(n_layers)]
-        mistakes = _rate_mistakes(values, limit, worst)
-        tried = f"measured_rates of values with shape {values.shape}"
-        got = answer(measured_rates, values, limit, tried=tried)
-        hint = "largest absolute error over states (axis 1) a layer, each divided by the one before: (L,) numbers."
-        compare(got, expected, tried=tried, mistakes=mistakes, hint=hint)
-    passed("measured_rates gives the factor of the largest error, layer by layer.")
+        cases.append(case(f"values with shape {values.shape}", values, limit))
+    return cases
 
 
-def _rate_mistakes(values: np.ndarray, limit: np.ndarray, worst: list[float]) -> list[Mistake]:
-    gap, moves, sizes = (
-        np.abs(values - limit),
-        np.abs(np.diff(values, axis=0)).max(axis=1),
-        np.abs(values).max(axis=1),
-    )
-    signed, to_last = (values - limit).max(axis=1), np.abs(values - values[-1]).max(axis=1)
-    return [
-        Mistake(np.array(worst[:-1]) / worst[1:], "the ratio is upside down: new error divided by the error before."),
-        Mistake(
-            gap.mean(axis=1)[1:] / gap.mean(axis=1)[:-1],
+def _ratios(sizes: np.ndarray) -> np.ndarray:
+    return np.array([sizes[layer + 1] / sizes[layer] for layer in range(len(sizes) - 1)])
+
+
+def _worst(values: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    return np.array([max(abs(row[s] - limit[s]) for s in range(len(limit))) for row in values])
+
+
+check_measured_rates = Check(
+    name="measured_rates",
+    cases=_rate_cases,
+    right=lambda values, limit: _ratios(_worst(values, limit)),
+    mistakes=[
+        ("the ratio is upside down: new error divided by the error before.", lambda v, w: 1.0 / _ratios(_worst(v, w))),
+        (
             "this averages over states. The bound is about the largest error.",
+            lambda v, w: _ratios(np.abs(v - w).mean(axis=1)),
         ),
-        Mistake(signed[1:] / signed[:-1], "the absolute value is missing: errors below the limit count too."),
-        Mistake(moves[1:] / moves[:-1], "this compares moves between layers. Subtract the limit instead."),
-        Mistake(sizes[1:] / sizes[:-1], "the limit was not subtracted: this is the ratio of values, not of errors."),
-        Mistake(
-            np.array(worst[1:]) / worst[0], "every layer is divided by the first error. Divide by the layer before."
+        ("the absolute value is missing: errors below the limit count too.", lambda v, w: _ratios((v - w).max(axis=1))),
+        (
+            "this compares moves between layers. Subtract the limit instead.",
+            lambda v, w: _ratios(_worst(np.diff(v, axis=0), 0.0 * w)),
         ),
-        Mistake(worst, "these are the errors themselves. Divide each by the one before."),
-        Mistake((gap[1:] / gap[:-1]).max(axis=1), "take the largest error of each layer first, then divide."),
-        Mistake(to_last[1:] / to_last[:-1], "this measures to the last layer. Measure to the limit that was given."),
+        (
+            "the limit was not subtracted: this is the ratio of values, not of errors.",
+            lambda v, w: _ratios(_worst(v, 0.0 * w)),
+        ),
+        (
+            "every layer is divided by the first error. Divide by the layer before.",
+            lambda v, w: _worst(v, w)[1:] / _worst(v, w)[0],
+        ),
+        ("these are the errors themselves. Divide each by the one before.", _worst),
+        (
+            "take the largest error of each layer first, then divide.",
+            lambda v, w: np.abs((v - w)[1:] / (v - w)[:-1]).max(axis=1),
+        ),
+        (
+            "this measures to the last layer. Measure to the limit that was given.",
+            lambda v, w: _ratios(_worst(v, v[-1])),
+        ),
+    ],
+    hint="largest absolute error over states (axis 1) a layer, each divided by the one before: (L,) numbers.",
+    says="measured_rates gives the factor of the largest error, layer by layer.",
+)
+
+
+def _step_cases(rng: np.random.Generator) -> list[Case]:
+    """Real, complex and hopeless spectra. In the last case the largest eigenvalue is not the one that decides."""
+    ring = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    sharp, two = 0.85 * np.eye(3) + 0.05, np.array([[0.9, 0.1], [0.2, 0.8]])
+    uneven = np.exp(np.array([[13.0, 15.0, 6.0], [15.0, 18.0, 6.0], [6.0, 6.0, 4.0]]))
+    uneven /= uneven.sum(axis=1, keepdims=True)
+    hopeless = uneven @ np.array([[0.0, 0.0, 1.0], [0.2, 0.8, 0.0], [0.8, 0.2, 0.0]])
+    beside = np.zeros((5, 5))
+    beside[:3, :3], beside[3:, 3:] = ring, [[0.11, 0.89], [0.89, 0.11]]
+    nearly, slow = 0.9 * np.eye(5) + 0.02, round(rng.uniform(0.3, 0.6), 3)
+    return [
+        case(f"{name}, gamma = {gamma}", M, M @ P if P is not None else hopeless, gamma)
+        for name, M, P, gamma in (
+            ("a ring of three states", sharp, ring, slow),
+            ("two states", two, two[::-1], 0.6),
+            ("a ring of three states", sharp, ring, 0.9),
+            ("uneven features", uneven, None, 0.9),
+            ("a ring and a pair", nearly, beside, 0.9),
+        )
     ]
 
 
-def _largest_step_by_bisection(A: np.ndarray) -> float:
-    """The step at which some |1 - alpha lambda| reaches 1; 0 if a tiny step already grows an error."""
+def _largest_step(A: np.ndarray) -> float:
+    """The step at which some |1 - alpha lambda| reaches 1, by bisection; 0 if a tiny step already grows an error."""
 
     def grows(alpha: float) -> bool:
         return bool(np.abs(np.linalg.eigvals(np.eye(len(A)) - alpha * A)).max() > 1.0)
@@ -175,51 +251,76 @@ def _largest_step_by_bisection(A: np.ndarray) -> float:
     return low
 
 
-def check_largest_step(largest_step: Callable) -> None:
-    """largest_step(M, Q, gamma) against bisection on the spectral radius: real, complex and hopeless cases."""
-    ring = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
-    sharp = 0.85 * np.eye(3) + 0.05
-    uneven = np.exp(np.array([[13.0, 15.0, 6.0], [15.0, 18.0, 6.0], [6.0, 6.0, 4.0]]))
-    uneven /= uneven.sum(axis=1, keepdims=True)
-    hopeless = uneven @ np.array([[0.0, 0.0, 1.0], [0.2, 0.8, 0.0], [0.8, 0.2, 0.0]])
-    two = np.array([[0.9, 0.1], [0.2, 0.8]])
-    # A ring beside a pair that changes places: the eigenvalue of largest modulus is not the one that decides.
-    beside = np.zeros((5, 5))
-    beside[:3, :3], beside[3:, 3:] = ring, [[0.11, 0.89], [0.89, 0.11]]
-    nearly = 0.9 * np.eye(5) + 0.02
-    # A ring comes first: its eigenvalues are complex, so that most mistakes differ there.
-    around = ("a ring of three states", sharp, sharp @ ring)
-    cases = [(*around, 0.3), ("two states", two, two @ two[::-1], 0.6), (*around, 0.9),
-             ("uneven features", uneven, hopeless, 0.9),
-             ("a ring and a pair", nearly, nearly @ beside, 0.9)]  # fmt: skip
-    for name, M, Q, gamma in cases:
-        tried = f"largest_step on {name}, gamma = {gamma}"
-        got = answer(largest_step, M, Q, gamma, tried=tried)
-        mistakes = _step_mistakes(M, Q, gamma)
-        hint = "for each eigenvalue of M - gamma Q solve |1 - alpha lambda| = 1 for alpha; the smallest alpha decides."
-        compare(got, _largest_step_by_bisection(M - gamma * Q), tried=tried, mistakes=mistakes, hint=hint)
-    passed("largest_step is where the first direction stops shrinking.")
+def _limits(A: np.ndarray) -> np.ndarray:
+    """The step at which each eigenvalue's direction stops shrinking."""
+    lam = np.linalg.eigvals(A)
+    return 2.0 * lam.real / np.abs(lam) ** 2
 
 
-def _step_mistakes(M: np.ndarray, Q: np.ndarray, gamma: float) -> list[Mistake]:
-    def limits(A: np.ndarray) -> np.ndarray:
-        lam = np.linalg.eigvals(A)
-        return 2.0 * lam.real / np.abs(lam) ** 2
+def _from_spectrum(rule: Callable[[np.ndarray], float]) -> Callable:
+    """A step worked out from the eigenvalues of M - gamma Q by a mistaken rule; 0 where one has no positive part."""
 
-    lam, own = np.linalg.eigvals(M - gamma * Q), limits(M - gamma * Q)
-    kept = own[own > 0] if own.min() <= 0 else own + np.nan  # what is left when the others are skipped
-    unsquared = 2.0 * lam.real / np.abs(lam)
-    wrong: list[tuple[float, str]] = [
-        (float(own.min()), "an eigenvalue has a negative real part: then no positive step helps. Return 0."),
-        (float(kept.min()), "an eigenvalue with negative real part was skipped. It counts: no positive step helps."),
-        (max(0.0, float(unsquared.min())), "the square is missing: the step is 2 Re(lambda) / |lambda|^2."),
-        (float(own[np.abs(lam).argmax()]), "only the eigenvalue of largest modulus was asked. A smaller one can be "
-         "complex and stop shrinking first."),
-        (2.0 / np.abs(lam).max(), "2 / |lambda| is right for real eigenvalues only. Take 2 Re(lambda) / |lambda|^2."),
-        (2.0 / lam.real.max(), "the imaginary parts were dropped. They turn the error round and need smaller steps."),
-        (float(own.max()), "this is the most patient direction. The first one to grow decides: take the smallest."),
-        (float(limits(M).min()), "these are eigenvalues of M alone. A layer subtracts alpha (M - gamma Q)."),
-        (float(limits(np.eye(len(M)) - M + gamma * Q).min()), "eigenvalues of the whole layer: use M - gamma Q."),
-        (float(own.min()) / 2.0, "the factor 2 is missing: |1 - alpha lambda| comes back to 1 at twice that step."),
-    ]  # fmt: skip
-    return [Mistake(output, hint) for output, hint in wrong if np.isfinite(output)]
+    def step(M: np.ndarray, Q: np.ndarray, gamma: float) -> float:
+        lam = np.linalg.eigvals(M - gamma * Q)
+        return float(rule(lam)) if lam.real.min() > 0 else 0.0
+
+    return step
+
+
+def _positive_only(M: np.ndarray, Q: np.ndarray, gamma: float) -> float:
+    own = _limits(M - gamma * Q)
+    return float(own[own > 0].min())
+
+
+check_largest_step = Check(
+    name="largest_step",
+    cases=_step_cases,
+    right=lambda M, Q, gamma: _largest_step(M - gamma * Q),
+    mistakes=[
+        (
+            "an eigenvalue has a negative real part: then no positive step helps. Return 0.",
+            lambda M, Q, g: _limits(M - g * Q).min(),
+        ),
+        ("an eigenvalue with negative real part was skipped. It counts: no positive step helps.", _positive_only),
+        (
+            "the square is missing: the step is 2 Re(lambda) / |lambda|^2.",
+            _from_spectrum(lambda lam: (2.0 * lam.real / np.abs(lam)).min()),
+        ),
+        (
+            "only the eigenvalue of largest modulus was asked. A smaller one can be complex and stop shrinking first.",
+            _from_spectrum(lambda lam: 2.0 * (1.0 / lam[np.abs(lam).argmax()]).real),
+        ),
+        (
+            "2 / |lambda| is right for real eigenvalues only. Take 2 Re(lambda) / |lambda|^2.",
+            _from_spectrum(lambda lam: 2.0 / np.abs(lam).max()),
+            lambda M, Q, g: 2.0 / np.abs(np.linalg.eigvals(M - g * Q)).max(),
+        ),
+        (
+            "the imaginary parts were dropped. They turn the error round and need smaller steps.",
+            _from_spectrum(lambda lam: 2.0 / lam.real.max()),
+            lambda M, Q, g: 2.0 / np.linalg.eigvals(M - g * Q).real.max(),
+        ),
+        (
+            "this is the most patient direction. The first one to grow decides: take the smallest.",
+            _from_spectrum(lambda lam: (2.0 * lam.real / np.abs(lam) ** 2).max()),
+        ),
+        (
+            "these are eigenvalues of M alone. A layer subtracts alpha (M - gamma Q).",
+            lambda M, Q, g: max(0.0, _limits(M).min()),
+        ),
+        (
+            "eigenvalues of the whole layer: use M - gamma Q.",
+            lambda M, Q, g: max(0.0, _limits(np.eye(len(M)) - M + g * Q).min()),
+        ),
+        (
+            "the factor 2 is missing: |1 - alpha lambda| comes back to 1 at twice that step.",
+            lambda M, Q, g: _largest_step(M - g * Q) / 2.0,
+        ),
+        (
+            "M - gamma Q is not symmetric, so np.linalg.eigvalsh does not see its eigenvalues. Use np.linalg.eigvals.",
+            lambda M, Q, g: max(0.0, 2.0 / np.linalg.eigvalsh(M - g * Q).max()),
+        ),
+    ],
+    hint="for each eigenvalue of M - gamma Q solve |1 - alpha lambda| = 1 for alpha; the smallest alpha decides.",
+    says="largest_step is where the first direction stops shrinking.",
+)

@@ -1,4 +1,4 @@
-"""For every check: right answers, and wrong answers with the hint each must get. One module a sheet."""
+"""For every check, right answers written otherwise, and wrong ones that nobody derived from the check."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from icrl_teach.checks.check import Check
 
 
 def as_arrays(function: Callable[..., Any], make: Callable[[Any], Any] = np.array) -> Callable[..., Any]:
@@ -26,9 +28,26 @@ def as_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
     return as_arrays(function, lambda got: torch.stack([torch.as_tensor(part, dtype=torch.float64) for part in got]))
 
 
+def as_given(function: Callable[..., Any], check: Check) -> Callable[..., Any]:
+    """A function of NumPy arrays as an answer to a check that hands out, and wants back, something else (tensors)."""
+
+    def plain(value: Any) -> Any:
+        return value.detach().numpy() if isinstance(value, torch.Tensor) else value
+
+    def given(value: Any) -> Any:
+        value = np.asarray(value) if isinstance(value, list | np.generic) else value
+        return check.give(value) if isinstance(value, np.ndarray) else value
+
+    def answer(*args: Any) -> Any:
+        got = function(*map(plain, args))
+        return tuple(map(given, got)) if check.results else given(got)
+
+    return answer
+
+
 @dataclass(frozen=True)
 class Case:
-    """A check, at least two right answers written differently, at least three wrong ones with a piece of their hint."""
+    """A check, at least two right answers written differently, wrong ones with a piece of the message each must get."""
 
     check: Callable[[Callable[..., Any]], None]
     right: Sequence[Callable[..., Any]]
