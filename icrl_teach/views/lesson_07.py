@@ -49,7 +49,7 @@ def largest_difference(trace: np.ndarray, values: np.ndarray) -> float:
 def microscope_view(layer: int, query: int, beta: float) -> View:
     """Z_l with named rows; below it the errors, the query's attention and their product; the query's value by layer.
 
-    layer: 0 to 12; query: the position that listens, 0 to 8; beta: inverse temperature. Empty cells hold 0.00.
+    layer: 0 to 12; query: the position that is looked at, 0 to 8; beta: inverse temperature. Empty cells hold 0.00.
     """
     trace, E, values = _network(beta)
     Z, name = trace[layer], NAMES[STATES[query]]
