@@ -86,7 +86,7 @@ def test_each_mistake_is_rejected_with_its_own_hint(check, hint, wrong):
 @pytest.mark.parametrize("check", [pytest.param(check, id=name) for name, check in CHECKS.items()])
 def test_a_check_is_right_on_other_cases_too_and_says_why_at_least_three_answers_are_wrong(check, capsys):
     assert len(check.planted()) >= 3
-    for seed in SEEDS:
+    for seed in SEEDS if not check.also else ():  # an oracle may know the cases alone, and not have further properties
         check(as_given(check.right, check), seed)
         assert capsys.readouterr().out == f"Correct: {check.says}\n"
 
