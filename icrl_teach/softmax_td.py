@@ -44,7 +44,7 @@ def _softmax_rows(scores: np.ndarray) -> np.ndarray:
 def softmax_weights(
     queries: ArrayLike, keys: ArrayLike, beta: float = 1.0, score: Score = inner_product
 ) -> Float[np.ndarray, "q n"]:
-    """K(S_{k-1}, S_j): how much query j listens to source k. Rows sum to 1 (eq. 9).
+    """K(S_j, S_{k-1}): the weight that query j gives to source k, query first (eq. 9). Rows sum to 1.
 
     queries: (q, d); keys: (n, d); beta: inverse temperature, any finite number; score: (q, d), (n, d) -> (q, n).
     Raises ValueError for shapes that don't fit, NaN or infinity.
@@ -82,7 +82,7 @@ def kernel_td(
     alpha: ArrayLike = 1.0,
     v0: ArrayLike | None = None,
 ) -> Float[np.ndarray, "n_iterations_plus_1 n_plus_1"]:
-    """v_{l+1}(S_j) = v_l(S_j) + alpha sum_k K(S_{k-1}, S_j) delta_k for any weights K, synchronously.
+    """v_{l+1}(S_j) = v_l(S_j) + alpha sum_k K(S_j, S_{k-1}) delta_k for any weights K, synchronously.
 
     weights: (n+1, n), row j = query position, column k-1 = source; rewards: (n,); alpha: a number, (n+1,) for one
     step size a position, or (n_iterations, 1) for one a layer; v0: (n+1,) or zeros.

@@ -35,15 +35,15 @@ def softmax_values(beta: float) -> np.ndarray:
 
 
 def linear_values(beta: float) -> np.ndarray:
-    """Linear TD on the features (1, sqrt(beta) x) with step 1/n and centred keys, after ten iterations. (S,)."""
+    """Linear TD on the features (1, sqrt(beta) x) with step 1/n and centred sources, after ten iterations. (S,)."""
     x, trajectory = _chain()
     source, following = trajectory.states[:-1], trajectory.states[1:]
-    keys = np.sqrt(beta) * (x[source] - x[source].mean(axis=0))
+    centred = np.sqrt(beta) * (x[source] - x[source].mean(axis=0))
     b, w = 0.0, np.zeros(x.shape[1])
     for _ in range(N_ITERATIONS):
         v = b + np.sqrt(beta) * x @ w
         delta = trajectory.rewards + GAMMA * v[following] - v[source]
-        b, w = b + delta.mean(), w + keys.T @ delta / len(delta)
+        b, w = b + delta.mean(), w + centred.T @ delta / len(delta)
     return b + np.sqrt(beta) * x @ w
 
 
