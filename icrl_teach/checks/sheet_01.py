@@ -95,7 +95,8 @@ def _refuses_inverse(exact_value: Callable) -> None:
     if used:
         raise CheckFailed(
             f"exact_value has the right numbers, but it uses `{used.pop()}`.\n"
-            "Hint: np.linalg.solve(A, b) solves A v = b faster, and with fewer digits lost where A is nearly singular, as it is for gamma near 1."
+            "Hint: np.linalg.solve(A, b) solves A v = b faster, and loses fewer digits where A is nearly "
+            "singular, as it is for gamma near 1."
         )
 
 
