@@ -33,11 +33,14 @@ def check_finite(name: str, value: Any) -> float:
     return number
 
 
-def check_gamma(gamma: Any) -> float:
-    """Return the discount as a float. Raises ValueError outside [0, 1)."""
+def check_gamma(gamma: Any, ends: bool = False) -> float:
+    """Return the discount as a float. Raises ValueError outside [0, 1); 1 passes where walks are known to end."""
     value = _number("gamma", gamma)
-    if not 0.0 <= value < 1.0:
-        raise ValueError(f"gamma is {gamma}; the discount must satisfy 0 <= gamma < 1, for example 0.9")
+    if not (0.0 <= value < 1.0 or (ends and value == 1.0)):
+        raise ValueError(
+            f"gamma is {gamma}; the discount must satisfy 0 <= gamma < 1, for example 0.9"
+            + (" (1 needs walks that terminate: flag those steps as terminated)" if value == 1.0 else "")
+        )
     return value
 
 
@@ -80,3 +83,38 @@ def probability_rows(name: str, value: ArrayLike, shape: tuple[int, ...]) -> np.
         row = f"row {where[0]} of {name}" if where else name
         raise ValueError(f"{row} sums to {sums[where]:.6g}; probabilities must sum to 1: divide the row by its sum")
     return array
+
+
+def flag_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return booleans of `shape`. Numbers 0 and 1 pass as flags; raises ValueError on anything else."""
+    raw = finite_array(name, value, len(shape))
+    if raw.shape != shape:
+        raise ValueError(f"{name} has shape {raw.shape}; it must have shape {shape}")
+    if ((raw != 0) & (raw != 1)).any():
+        raise ValueError(f"{name} holds {raw[(raw != 0) & (raw != 1)][0]}; a flag is False or True")
+    return raw.astype(bool)
+
+
+def column_flags(
+    source: ArrayLike | None, continues: ArrayLike | None, n_columns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two flags of each position or column (section 3), (n_columns,) each, checked and completed.
+
+    source: all but the last, the query, if not given; continues: every source if not given.
+    Raises ValueError without a source, for a last column that is one, or one that continues without being a source.
+    """
+    default = np.arange(n_columns) < n_columns - 1
+    s = default if source is None else flag_array("source", source, (n_columns,))
+    c = s if continues is None else flag_array("continues", continues, (n_columns,))
+    check_flags(s.any(), s[-1], (c & ~s).any())
+    return s, c
+
+
+def check_flags(any_source: Any, last_is_source: Any, continues_alone: Any) -> None:
+    """Raise ValueError for what flags of columns cannot be."""
+    if last_is_source:
+        raise ValueError("source is set in the last column, which has no successor; the last column is a query")
+    if not any_source:
+        raise ValueError("source is set nowhere; a context needs at least one transition")
+    if continues_alone:
+        raise ValueError("continues is set where source is not; only a source has a successor: unset it there")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array, probability_rows
+from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array, flag_array, probability_rows
 
 
 def _check_labels(labels: Sequence[str] | None, least: int, exact: bool) -> tuple[str, ...] | None:
@@ -36,18 +36,11 @@ def _whole(name: str, value: ArrayLike, least: int = 0) -> np.ndarray:
 
 def _check_length(name: str, array: np.ndarray, n: int) -> None:
     if len(array) != n:
-        raise ValueError(f"{name} has {len(array)} entries; there are {n} rewards or states to go with: give {n}")
+        raise ValueError(f"{name} has shape {array.shape}; it must have shape {(n,)}")
 
 
 def _flags(name: str, value: ArrayLike | None, n: int) -> np.ndarray:
-    """A copy as booleans, (n,); all False if not given. Numbers 0 and 1 pass; anything else is a ValueError."""
-    if value is None:
-        return np.zeros(n, dtype=bool)
-    raw = finite_array(name, value, 1)
-    _check_length(name, raw, n)
-    if ((raw != 0) & (raw != 1)).any():
-        raise ValueError(f"{name} holds {raw[(raw != 0) & (raw != 1)][0]}; a flag is False or True")
-    return raw.astype(bool)
+    return np.zeros(n, dtype=bool) if value is None else flag_array(name, value, (n,))
 
 
 def _check_ends(rewards: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> None:
@@ -254,6 +247,31 @@ class Trajectory:
             shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
             raise ValueError(f"state {label!r} does not occur in the data; the states are: {shown}")
         return names.index(label)
+
+
+def never_ending(states: np.ndarray, next_states: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The states among `states` from which no state of `ends`, (S,) flags, can be reached by the given steps."""
+    reaches, size = ends.copy(), -1
+    while size != (size := int(reaches.sum())):
+        reaches[states[reaches[next_states]]] = True
+    return np.unique(states[~reaches[states]])
+
+
+def check_trajectory_gamma(trajectory: Trajectory, gamma: float) -> float:
+    """The discount as a float; 1 passes where a termination can be reached from every state that was left."""
+    if gamma != 1.0:
+        return check_gamma(gamma)
+    s, _, s_next, terminated, _, _ = trajectory.transitions
+    ends = np.zeros(trajectory.n_states, dtype=bool)
+    ends[s[terminated]] = True
+    lost = never_ending(s[~terminated], s_next[~terminated], ends)
+    if lost.size:
+        name = lost[0] if trajectory.labels is None else repr(trajectory.labels[lost[0]])
+        raise ValueError(
+            f"gamma is {gamma}; the discount must satisfy 0 <= gamma < 1 where walks go on for ever, and no "
+            f"termination can be reached from state {name} in this data; take 0.99, or flag the steps that terminated"
+        )
+    return check_gamma(gamma, ends=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 Two forms of one algorithm. The trajectory form keeps a value at every position (n x n weights); the operator
 form groups positions by state (S x S). They agree to rounding. Source: Xie et al., arXiv 2605.07333, eqs. 8, 9, 20.
+Walks that end, and their two flags a position, are those of `td.py` (section 3, episodes).
 """
 
 from __future__ import annotations
@@ -11,10 +12,18 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from icrl_teach._validate import ArrayLike, check_count, check_finite, check_gamma, finite_array
+from icrl_teach._validate import (
+    ArrayLike,
+    check_count,
+    check_finite,
+    check_gamma,
+    column_flags,
+    finite_array,
+    flag_array,
+)
 from icrl_teach.features import feature_table
 from icrl_teach.mrp import Trajectory
-from icrl_teach.td import _context, _initial, td_errors
+from icrl_teach.td import _context, _initial, errors, flags_and_gamma
 
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -42,12 +51,17 @@ def _softmax_rows(scores: np.ndarray) -> np.ndarray:
 
 
 def softmax_weights(
-    queries: ArrayLike, keys: ArrayLike, beta: float = 1.0, score: Score = inner_product
+    queries: ArrayLike,
+    keys: ArrayLike,
+    beta: float = 1.0,
+    score: Score = inner_product,
+    source: ArrayLike | None = None,
 ) -> Float[np.ndarray, "q n"]:
     """K(S_j, S_{k-1}): the weight that query j gives to source k, query first (eq. 9). Rows sum to 1.
 
-    queries: (q, d); keys: (n, d); beta: inverse temperature, any finite number; score: (q, d), (n, d) -> (q, n).
-    Raises ValueError for shapes that don't fit, NaN or infinity.
+    queries: (q, d); keys: (n, d); beta: inverse temperature, any finite number; score: (q, d), (n, d) -> (q, n);
+    source: which of the keys are sources, (n,), all if not given; the others get weight 0.
+    Raises ValueError for shapes that don't fit, NaN or infinity, or no source.
 
     >>> softmax_weights([[1.0]], [[0.0], [0.0]]).tolist()
     [[0.5, 0.5]]
@@ -57,7 +71,13 @@ def softmax_weights(
         raise ValueError(f"queries have {q.shape[1]} features and keys {k.shape[1]}; they must have equally many")
     if len(k) < 1:
         raise ValueError("keys is empty; a context needs at least one transition")
-    return _softmax_rows(check_finite("beta", beta) * score(q, k))
+    scores = check_finite("beta", beta) * score(q, k)
+    if source is not None:
+        teaches = flag_array("source", source, (len(k),))
+        if not teaches.any():
+            raise ValueError("source is set nowhere; a context needs at least one transition")
+        scores = np.where(teaches, scores, -np.inf)
+    return _softmax_rows(scores)
 
 
 def _step_sizes(alpha: ArrayLike, n_iterations: int, n_positions: int) -> np.ndarray:
@@ -81,21 +101,24 @@ def kernel_td(
     n_iterations: int,
     alpha: ArrayLike = 1.0,
     v0: ArrayLike | None = None,
-) -> Float[np.ndarray, "n_iterations_plus_1 n_plus_1"]:
+    source: ArrayLike | None = None,
+    continues: ArrayLike | None = None,
+) -> Float[np.ndarray, "n_iterations_plus_1 m_plus_1"]:
     """v_{l+1}(S_j) = v_l(S_j) + alpha sum_k K(S_j, S_{k-1}) delta_k for any weights K, synchronously.
 
-    weights: (n+1, n), row j = query position, column k-1 = source; rewards: (n,); alpha: a number, (n+1,) for one
-    step size a position, or (n_iterations, 1) for one a layer; v0: (n+1,) or zeros.
+    weights: (m+1, m), row j = query position, column k-1 = source; rewards: (m,); alpha: a number, (m+1,) for one
+    step size a position, or (n_iterations, 1) for one a layer; v0: (m+1,) or zeros; source, continues: flags of the
+    positions, (m+1,): delta is 0 where nothing teaches, so weights there do not matter.
     Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
     """
     K, r = finite_array("weights", weights, 2), finite_array("rewards", rewards, 1)
     if K.shape != (len(r) + 1, len(r)):
         raise ValueError(f"weights has shape {K.shape}; {len(r)} rewards need shape {(len(r) + 1, len(r))}")
-    gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
-    steps = _step_sizes(alpha, n_iterations, len(r) + 1)
+    *flags, gamma = flags_and_gamma(source, continues, gamma, len(r) + 1)
+    steps = _step_sizes(alpha, check_count("n_iterations", n_iterations, 0), len(r) + 1)
     values = [_initial("v0", v0, len(r) + 1)]
     for step in steps:
-        delta = td_errors(values[-1], r, gamma)  # every residual uses the same old values
+        delta = errors(values[-1], r, gamma, *flags)  # every residual uses the same old values
         values.append(values[-1] + step * (K @ delta))
     return np.stack(values)
 
@@ -109,18 +132,23 @@ def weighted_softmax_td(
     beta: float = 1.0,
     v0: ArrayLike | None = None,
     score: Score = inner_product,
-) -> Float[np.ndarray, "n_iterations_plus_1 n_plus_1"]:
+    source: ArrayLike | None = None,
+    continues: ArrayLike | None = None,
+) -> Float[np.ndarray, "n_iterations_plus_1 m_plus_1"]:
     """Weighted softmax TD in trajectory form (Xie et al., eqs. 8 and 9); row l holds v_l at every position.
 
-    features: (n+1, d), the row of each position, the last one being the query; rewards: (n,);
-    alpha: as in `kernel_td`; beta: inverse temperature; v0: (n+1,) or zeros; score: see `softmax_weights`.
+    features: (m+1, d), the row of each position, the last one being the query; rewards: (m,);
+    alpha: as in `kernel_td`; beta: inverse temperature; v0: (m+1,) or zeros; score: see `softmax_weights`;
+    source, continues: flags of the positions, (m+1,): only sources teach, and each query's weights sum to 1 over them.
     Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
 
     >>> weighted_softmax_td([[1.0], [1.0]], [2.0], gamma=0.0, n_iterations=1).tolist()
     [[0.0, 0.0], [2.0, 2.0]]
     """
     x, r = _context(features, rewards)
-    return kernel_td(softmax_weights(x, x[:-1], beta, score), r, gamma, n_iterations, alpha, v0)
+    teaches, goes_on = column_flags(source, continues, len(x))
+    weights = softmax_weights(x, x[:-1], beta, score, teaches[:-1])
+    return kernel_td(weights, r, gamma, n_iterations, alpha, v0, teaches, goes_on)
 
 
 def empirical_operators(
@@ -130,21 +158,28 @@ def empirical_operators(
 ]:
     """The weights grouped by state (section 2, operator view): M, Q, both (S, S), and rho, (S,).
 
-    M(s, s') sums the weight s gives to sources in s', Q(s, s') to sources followed by s', rho the rewards.
+    M(s, s') sums the weight s gives to sources in s', Q(s, s') to sources followed by s', rho the rewards. A source
+    that terminated is followed by nothing: it counts in M and rho, not in Q.
     state_features: (S, d), a row for each state. Cost is linear in n.
     Raises ValueError if a state of the trajectory has no row, or beta is not finite.
     """
     table = feature_table(trajectory, state_features)
-    n_states, source = len(table), trajectory.states[:-1]
+    n_states, states, follows = len(table), trajectory.states[:-1], trajectory.continues[:-1]
     visits = trajectory.visits(n_states)
-    rewards = np.bincount(source, weights=trajectory.rewards, minlength=n_states)
-    pairs = np.bincount(source * n_states + trajectory.states[1:], minlength=n_states**2)
+    rewards = np.bincount(states, weights=trajectory.rewards, minlength=n_states)  # a landing's reward is 0
+    steps = (states * n_states + trajectory.states[1:])[follows]
+    pairs = np.bincount(steps, minlength=n_states**2)
     seen = visits > 0
     scores = check_finite("beta", beta) * score(table, table[seen])
     exp = np.exp(scores - scores.max(axis=1, keepdims=True))
     per_visit = np.zeros((n_states, n_states))  # K(s', s) for one visit of s'; states not visited weigh nothing
     per_visit[:, seen] = exp / (exp @ visits[seen])[:, None]
     return per_visit * visits, per_visit @ pairs.reshape(n_states, n_states), per_visit @ rewards
+
+
+def _operator_gamma(M: np.ndarray, Q: np.ndarray, gamma: float) -> float:
+    """The checked discount. Where walks terminate, Q has less weight than M; gamma = 1 is legal only there."""
+    return check_gamma(gamma, ends=bool((M.sum(axis=1) - Q.sum(axis=1) > 1e-12).any()))
 
 
 def operator_td(
@@ -159,13 +194,13 @@ def operator_td(
     """Weighted softmax TD in operator form: v_{l+1} = (I - alpha M + alpha gamma Q) v_l + alpha rho.
 
     Eq. 20 of Xie et al. is the case alpha = 1; other steps are derived for this course.
-    Raises ValueError for shapes that don't fit, gamma outside [0, 1), a negative n_iterations, an alpha that is not
-    finite, or a v0 of wrong length.
+    Raises ValueError for shapes that don't fit, gamma outside [0, 1) (or 1 where no step terminated), a negative
+    n_iterations, an alpha that is not finite, or a v0 of wrong length.
     """
-    gamma, n_iterations = check_gamma(gamma), check_count("n_iterations", n_iterations, 0)
     alpha, square = check_finite("alpha", alpha), (len(rho), len(rho))
     if M.shape != square or Q.shape != square:
         raise ValueError(f"M has shape {M.shape} and Q {Q.shape}; {len(rho)} entries of rho need {square} for both")
+    gamma, n_iterations = _operator_gamma(M, Q, gamma), check_count("n_iterations", n_iterations, 0)
     values = [_initial("v0", v0, len(rho))]
     for _ in range(n_iterations):
         v = values[-1]
@@ -186,8 +221,12 @@ def fixed_point(
     and rho = M r^ for some P^ and r^; nothing checks this.
     Where the context leaves v free (a state never left, equal features) the iterates decide: they start at 0 and
     then only ever add columns of M, so the limit is the solution of the form v = M a.
+    Raises ValueError for gamma outside [0, 1), or 1 where some state cannot reach a termination.
     """
-    A = M - check_gamma(gamma) * Q
+    gamma = _operator_gamma(M, Q, gamma)
+    A = M - gamma * Q
     if np.linalg.matrix_rank(A) == len(A):
         return np.linalg.solve(A, rho)
+    if gamma == 1.0 and np.linalg.matrix_rank(A @ M) < np.linalg.matrix_rank(M):
+        check_gamma(gamma, ends=False)  # refused: part of the chain never ends
     return M @ np.linalg.lstsq(A @ M, rho, rcond=None)[0]

@@ -153,3 +153,51 @@ def random_walks(rng: np.random.Generator, n_states: int, n_walks: int, max_leng
             last = k == len(path) - 2
             steps.append((path[k], rng.standard_normal(), path[k + 1], last and ends, last and not ends))
     return tuple(np.array(column) for column in zip(*steps, strict=True))
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Random walks as a list of steps, with a feature row and an initial value for each state."""
+
+    steps: tuple[np.ndarray, ...]  # as `random_walks` gives them
+    table: np.ndarray  # (S, d)
+    gamma: float
+    v0: np.ndarray  # (S,)
+
+
+@st.composite
+def walks(draw: st.DrawFn, max_walks: int = 5, max_states: int = 5, max_d: int = 4) -> Walks:
+    n_states, d = draw(st.integers(1, max_states)), draw(st.integers(1, max_d))
+    rng = np.random.default_rng(draw(seeds))
+    steps = random_walks(rng, n_states, draw(st.integers(1, max_walks)))
+    gamma = draw(st.one_of(gammas, st.just(1.0))) if steps[3].any() else draw(gammas)
+    return Walks(steps, rng.standard_normal((n_states, d)), gamma, rng.standard_normal(n_states))
+
+
+def softmax_td_steps(w: Walks, n_iterations: int, alpha: float, beta: float) -> np.ndarray:
+    """Weighted softmax TD from a list of steps: no positions, no landings, one value a state. (L+1, S)."""
+    values = [list(w.v0)]
+    for _ in range(n_iterations):
+        old, new = values[-1], []
+        for s, own in enumerate(w.table):
+            total, update = 0.0, 0.0
+            for state, reward, following, terminated, _ in zip(*w.steps, strict=True):
+                weight = math.exp(beta * sum(a * b for a, b in zip(own, w.table[state], strict=True)))
+                target = reward if terminated else reward + w.gamma * old[following]
+                total += weight
+                update += weight * (target - old[state])
+            new.append(old[s] + alpha * update / total)
+        values.append(new)
+    return np.array(values)
+
+
+def observed_chain(w: Walks, n_states: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of the steps that went on, and mean rewards: P_c, whose rows sum to at most 1, and r."""
+    P, r, visits = np.zeros((n_states, n_states)), np.zeros(n_states), np.zeros(n_states)
+    for state, reward, following, terminated, _ in zip(*w.steps, strict=True):
+        visits[state] += 1
+        r[state] += reward
+        if not terminated:
+            P[state, following] += 1
+    visits = np.maximum(visits, 1)
+    return P / visits[:, None], r / visits

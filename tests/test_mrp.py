@@ -171,7 +171,7 @@ def test_a_step_that_terminated_and_was_cut_terminated():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"terminated": [True]}, "terminated has 1 entries; there are 3"),
+        ({"terminated": [True]}, r"terminated has shape \(1,\); it must have shape \(3,\)"),
         ({"truncated": [0, 2, 0]}, "truncated holds 2.0; a flag is False or True"),
         ({"terminated": [0, 1, 0], "truncated": [0, 1, 0]}, "both set at 1; .* unset truncated"),
         ({"truncated": [1, 0, 0]}, "position 1 is the landing state .* has reward 0 and no flag: insert it"),
