@@ -5,9 +5,9 @@ PIP_ARGS ?=
 BIN := .venv/bin
 # Jupyter refuses root unless told otherwise; in a container one usually is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
-NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with tests/sanitize.cfg
+NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/sanitize.cfg
 
-.PHONY: lab test demo lint bench notebooks exercises picture clean
+.PHONY: lab test demo lint bench mutants notebooks exercises picture clean
 
 lab: .venv/.lab
 	$(BIN)/icrl-teach doctor
@@ -27,6 +27,10 @@ lint: .venv/.test
 
 bench: .venv/.test
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
+
+# Small random changes of the mathematics: does a test notice each? Slow, so it is no part of `test`.
+mutants: .venv/.test
+	nice -n 10 $(BIN)/python tools/mutants.py
 
 notebooks: .venv/.test
 	$(BIN)/python tools/notebooks.py execute

@@ -333,7 +333,11 @@ def check_port(port: int) -> None:
 
 def lab_command(folder: Path, port: int | None = None, browser: bool = True, allow_root: bool = False) -> list[str]:
     """The command that opens `folder` in JupyterLab, for this computer only, with Jupyter's own token."""
+    from jupyter_client.manager import KernelManager
+
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}"]
+    if KernelManager.class_traits().get("transport_encryption"):  # since jupyter_client 8.10; kernels warn without it
+        command.append("--KernelManager.transport_encryption=auto")
     if (folder / FIRST_LESSON).is_file():
         command.append(f"--LabApp.default_url=/lab/tree/{FIRST_LESSON}")
     if port is not None:

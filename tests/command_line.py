@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+
 import pytest
 from click.testing import Result
 
@@ -14,6 +19,25 @@ def fails(result: Result, *fragments: str) -> None:
     assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
     for fragment in fragments:
         assert fragment in result.stderr
+
+
+@contextlib.contextmanager
+def child(command: list[str], **more) -> Iterator[subprocess.Popen]:
+    """A process that Control-C reaches, killed at the end if it still runs.
+
+    What runs in the background ignores SIGINT, and its children inherit that; a signal that has a handler here is at
+    its default in a new program.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, **more)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()  # nothing if it has ended
 
 
 @pytest.fixture(autouse=True)

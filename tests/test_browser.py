@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from urllib.request import urlopen
 
 import pytest
 
+from command_line import child
 from icrl_teach.course import copy_course
+from patience import PATIENCE
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -23,6 +24,7 @@ FLAGS = [
     "--disable-component-update",
 ]
 TOKEN = "browser-test"
+MILLISECONDS = 1000 * PATIENCE
 IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 ALL_RUN = """() => {
     const cells = window.jupyterapp.shell.currentWidget.content.widgets;
@@ -31,6 +33,13 @@ ALL_RUN = """() => {
 }"""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
+
+
+def answers(url):
+    try:
+        return urlopen(url, timeout=PATIENCE).status == 200
+    except OSError:
+        return False
 
 
 @pytest.fixture
@@ -47,20 +56,15 @@ def server(tmp_path):
         f"--ServerApp.root_dir={tmp_path / 'course'}",
     ]  # fmt: skip
     folders = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"), str(tmp_path))
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **folders})
-    try:
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(120):
-            try:
-                urlopen(f"{url}/api?token={TOKEN}", timeout=5)
-                break
-            except OSError:
-                time.sleep(0.5)
+    log, url = tmp_path / "log", f"http://127.0.0.1:{port}"
+    with log.open("w") as out, child(command, stdout=out, stderr=out, env={**os.environ, **folders}) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not answers(f"{url}/api?token={TOKEN}"):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
         yield url
-    finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -77,9 +81,9 @@ def page():
 def run_lesson(page, server, name):
     """Open a lesson, run all its cells, and see that none failed."""
     page.goto(f"{server}/lab/tree/lessons/{name}?token={TOKEN}")
-    page.wait_for_function(IDLE, timeout=90_000)
+    page.wait_for_function(IDLE, timeout=MILLISECONDS)
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_function(ALL_RUN, timeout=180_000)
+    page.wait_for_function(ALL_RUN, timeout=MILLISECONDS)
     outputs = page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(c => c.model.outputs?.toJSON() ?? [])"
     )
@@ -89,7 +93,7 @@ def run_lesson(page, server, name):
 def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
     run_lesson(page, server, "04_weighted_softmax_td.ipynb")
     handle = page.locator(".noUi-handle").first
-    handle.scroll_into_view_if_needed(timeout=30_000)
+    handle.scroll_into_view_if_needed(timeout=MILLISECONDS)
     view = page.locator(".widget-html-content").first
     text, picture = view.locator("pre").inner_text(), view.locator("img").get_attribute("src")
     handle.focus()
@@ -98,7 +102,7 @@ def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
     page.wait_for_function(
         "([text, src]) => { const view = document.querySelector('.widget-html-content');"
         " return view.querySelector('pre').innerText !== text && view.querySelector('img').src !== src; }",
-        arg=[text, picture], timeout=20_000,
+        arg=[text, picture], timeout=MILLISECONDS,
     )  # fmt: skip
     assert len(view.locator("img").get_attribute("alt").split()) >= 5
 
@@ -109,18 +113,18 @@ def test_a_training_run_starts_redraws_and_stops_by_keyboard(server, page):
     run_lesson(page, server, "09_pretraining.ipynb")
     control = page.locator(".widget-vbox", has=page.get_by_role("button", name="Start")).last
     start, stop = (control.get_by_role("button", name=name) for name in ("Start", "Stop"))
-    start.scroll_into_view_if_needed(timeout=30_000)
+    start.scroll_into_view_if_needed(timeout=MILLISECONDS)
     numbers, picture = control.locator("pre").inner_text(), control.locator("img").get_attribute("src")
     expect(stop).to_be_disabled()
 
     start.focus()
     page.keyboard.press("Enter")
-    expect(control.get_by_role("status")).to_contain_text("Training", timeout=20_000)
-    expect(control.locator("pre")).not_to_have_text(numbers, timeout=60_000)
-    expect(control.locator("img")).not_to_have_attribute("src", picture, timeout=60_000)
+    expect(control.get_by_role("status")).to_contain_text("Training", timeout=MILLISECONDS)
+    expect(control.locator("pre")).not_to_have_text(numbers, timeout=MILLISECONDS)
+    expect(control.locator("img")).not_to_have_attribute("src", picture, timeout=MILLISECONDS)
 
     stop.focus()
     page.keyboard.press("Enter")
-    expect(control.get_by_role("status")).to_contain_text("Stopped", timeout=60_000)
+    expect(control.get_by_role("status")).to_contain_text("Stopped", timeout=MILLISECONDS)
     expect(start).to_be_enabled()
     expect(stop).to_be_disabled()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import time
 
 import pytest
 
@@ -52,10 +53,12 @@ def test_there_are_sheets_and_every_check_of_each_has_a_case():
 
 
 @pytest.mark.parametrize("case", BY_NAME)
-def test_right_answers_pass(case, capsys):
+def test_right_answers_pass(case, capsys, budget):
     assert len(case.right) >= 2
     for right in case.right:
+        start = time.process_time()
         case.check(right)
+        budget(case.check.__name__, time.process_time() - start, 1.0, "s of CPU time")
         printed = capsys.readouterr().out
         assert printed.startswith("Correct: ") and printed.count("\n") == 1
 

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from command_line import elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
+from command_line import child, elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
 from icrl_teach import Trajectory, cli, comparison, doctor, evaluation, mrp_from_env, one_hot, rollout, write_trajectory
 from icrl_teach._progress import progress
+from patience import PATIENCE
 
 WALK = ["a", "b", "a", "c", "b", "a", "b", "c", "a", "b", "a"]
 REWARDS = [1.0, 0.0, 1.0, -2.0, 0.5, 1.0, 0.0, -2.0, 1.0, 0.25]
@@ -143,10 +144,12 @@ def test_interrupt(monkeypatch):
 def test_a_real_control_c(tmp_path):
     os.mkfifo(tmp_path / "log.csv")
     command = [sys.executable, "-m", "icrl_teach", "evaluate", "log.csv"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with open(tmp_path / "log.csv", "w"):  # opens once the command has begun to read, and keeps it waiting
+    with (
+        child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        open(tmp_path / "log.csv", "w"),  # opens once the command has begun to read, and keeps it waiting
+    ):
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (130, "", "icrl-teach: interrupted\n")
 
 
@@ -670,8 +673,9 @@ def test_lab_becomes_jupyter_with_a_token_on_this_computer_only(course, monkeypa
     assert run("lab", str(course), "--no-browser", "--allow-root", "--port", free_port()).exit_code == 0
     (program, plain), (_, full) = became
     assert program == sys.executable
-    assert plain == [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={course}"]
-    assert full[:5] == plain and full[5] == "--LabApp.default_url=/lab/tree/lessons/00_start_here.ipynb"
+    here = ["--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={course}"]
+    assert plain == [sys.executable, "-m", "jupyterlab", *here, "--KernelManager.transport_encryption=auto"]
+    assert full[:6] == plain and full[6] == "--LabApp.default_url=/lab/tree/lessons/00_start_here.ipynb"
     assert full[-3:] == ["--ServerApp.port_retries=0", "--no-browser", "--allow-root"]
     assert not any("token" in word or "password" in word for word in full)
 
@@ -702,9 +706,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def answer(url: str) -> int:
+def answer(url: str, data: bytes | None = None) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url, data, timeout=PATIENCE) as response:
             return response.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -716,10 +720,11 @@ def test_lab_starts_a_server_that_asks_for_its_token(course, tmp_path):
     isolated = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
     command = [sys.executable, "-m", "icrl_teach", "lab", str(course), "--no-browser", "--port", str(port)]
     command += ["--allow-root"] if os.geteuid() == 0 else []
-    with (tmp_path / "out").open("w") as out:
-        process = subprocess.Popen(command, env={**os.environ, **isolated}, stdout=out, stderr=out)
-    try:
-        status, deadline = 0, time.monotonic() + 60
+    with (
+        (tmp_path / "out").open("w") as out,
+        child(command, env={**os.environ, **isolated}, stdout=out, stderr=out) as process,
+    ):
+        status, deadline = 0, time.monotonic() + PATIENCE
         while not status and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.2)
             with contextlib.suppress(OSError):
@@ -729,9 +734,11 @@ def test_lab_starts_a_server_that_asks_for_its_token(course, tmp_path):
         server = json.loads(record.read_text())
         assert (server["hostname"], Path(server["root_dir"]), len(server["token"]) > 20) == ("127.0.0.1", course, True)
         assert answer(f"http://127.0.0.1:{port}/api/contents/lessons?token={server['token']}") == 200
-    finally:
+        assert answer(f"http://127.0.0.1:{port}/api/kernels?token={server['token']}", data=b"{}") == 201
+        (kernel,) = (tmp_path / "runtime").glob("kernel-*.json")
+        assert "curve_publickey" in json.loads(kernel.read_text())  # encrypted: else each kernel prints a warning
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
 
 
 def test_start_copies_says_what_it_kept_and_how_to_get_the_new_one(tmp_path):

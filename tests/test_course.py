@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -71,12 +72,8 @@ def test_a_built_wheel_starts_the_course_in_a_fresh_environment(tmp_path):
     )
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
     subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
-    where = subprocess.check_output(
-        [python, "-c", "import icrl_teach; print(icrl_teach.__file__)"], text=True, cwd=tmp_path
-    )
+    alone = {"cwd": tmp_path, "text": True, "env": {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}}
+    where = subprocess.check_output([python, "-c", "import icrl_teach; print(icrl_teach.__file__)"], **alone)
     assert Path(where.strip()).is_relative_to(fresh)
-    done = subprocess.run(
-        [python, "-m", "icrl_teach", "start", "mine"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert "mine" in done.stdout
+    assert "mine" in subprocess.check_output([python, "-m", "icrl_teach", "start", "mine"], **alone)
     assert files(tmp_path / "mine") == {f"{p.parent.name}/{p.name}": p.read_bytes() for p in [*LESSONS, *EXERCISES]}

@@ -1,11 +1,14 @@
 """Exact values, stationary distributions and sampling of finite Markov reward processes."""
 
+from bisect import bisect_right
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from icrl_teach import MarkovRewardProcess, Trajectory
+from icrl_teach.mrp import _cumulative_rows
 from oracles import assert_close, gammas, random_chain, random_walks, seeds
 
 STANDARD_ERRORS = 5
@@ -90,6 +93,17 @@ def test_rounding_never_selects_an_impossible_state():
     assert np.cumsum(P[0])[-1] < 1.0
     mrp = MarkovRewardProcess(P, np.zeros(11), 0.5, start=P[0])
     assert mrp.sample(3, Always(np.random.PCG64(0))).states.tolist() == [9, 9, 9, 9]
+
+
+@given(st.integers(1, 6), st.integers(1, 6), seeds)
+def test_the_extremes_of_chance_select_the_first_and_the_last_possible_state(n_rows, n, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.random((n_rows, n)) * (rng.random((n_rows, n)) < 0.5)
+    rows[np.arange(n_rows), rng.integers(n, size=n_rows)] = 1.0  # at least one is possible
+    rows /= rows.sum(axis=1, keepdims=True)
+    for row, cumulative in zip(rows, _cumulative_rows(rows), strict=True):
+        assert bisect_right(cumulative, 0.0) == np.flatnonzero(row)[0]
+        assert bisect_right(cumulative, np.nextafter(1.0, 0.0)) == np.flatnonzero(row)[-1]
 
 
 def test_the_same_generator_state_gives_the_same_walk():

@@ -60,6 +60,11 @@ def test_softmax_weights_survive_scores_that_overflow_exp():
     assert softmax_weights([[1.0]], [[800.0], [900.0], [900.0]]).tolist() == [[np.exp(-100) / 2, 0.5, 0.5]]
 
 
+def test_each_query_s_largest_score_is_taken_away_however_large_or_small():
+    """Scores of 1,000 and 2,000, of -1,000 and -2,000: any other number taken away gives infinity or 0 / 0."""
+    assert softmax_weights([[1000.0], [-1000.0], [0.0]], [[1.0], [2.0]]).tolist() == [[0, 1], [1, 0], [0.5, 0.5]]
+
+
 @given(contexts(), betas, depths)
 def test_positions_with_equal_features_hold_equal_values(c, beta, depth):
     v0 = np.linspace(-1, 1, len(c.table))[c.states]  # equal at the start
@@ -86,6 +91,15 @@ def test_empirical_operators_by_the_definition(c, beta):
     actual = empirical_operators(Trajectory(c.states, c.rewards), c.table, beta)
     for one, other in zip(actual, (M, Q, rho), strict=True):
         assert np.abs(one - other).max() <= 1e-12 * (1 + np.abs(c.rewards).max())
+
+
+def test_operators_survive_scores_of_thousands():
+    """2500 and 2000, 2000 and 1600, and where nobody is alike -2500 and -2000: the nearest source alone counts."""
+    walk = Trajectory([0, 1, 0, 1, 2], [1.0, 2.0, 3.0, 4.0])
+    M, Q, rho = empirical_operators(walk, [[50.0], [40.0], [-50.0]])
+    assert_close(M, [[1, 0, 0], [1, 0, 0], [0, 1, 0]], 1e-15)
+    assert_close(Q, [[0, 1, 0], [0, 1, 0], [0.5, 0, 0.5]], 1e-15)
+    assert_close(rho, [2.0, 2.0, 3.0], 1e-15)  # state 0 pays 1 and 3, state 1 pays 2 and 4
 
 
 @given(contexts(), alphas, betas, depths)

@@ -10,8 +10,7 @@ from icrl_teach import PretrainConfig, pretrain, widgets
 from icrl_teach.figures import View, new_figure
 from icrl_teach.views.lesson_09 import learning_picture
 from icrl_teach.widgets import TrainingControl, choice, training_widget
-
-PATIENCE = 60.0
+from patience import PATIENCE
 
 
 def draw(result):

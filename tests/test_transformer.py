@@ -258,6 +258,16 @@ def test_the_prompt_decides_the_precision_and_is_not_changed(rng):
     assert torch.equal(prompt, copy)
 
 
+@pytest.mark.parametrize("block", ["shift", "dual"])
+def test_new_networks_start_at_a_tenth_of_gaussian_noise_in_every_matrix(block):
+    model = SoftmaxTransformer(8, 40, 0.9, tied=False, block=block)  # 4,840 entries a matrix
+    matrices = [parameter.detach().numpy().ravel() for parameter in model.parameters()]
+    assert len(matrices) == (3 if block == "dual" else 2)
+    for entries in matrices:
+        assert abs(entries.mean()) < 0.01 and abs(entries.std() - 0.1) < 0.01  # 5 standard errors and more
+    assert max(abs(np.corrcoef(matrices)[np.triu_indices(len(matrices), 1)])) < 0.1  # each has noise of its own
+
+
 def test_new_networks_follow_their_generator():
     first, same, other = (SoftmaxTransformer(2, 3, 0.9, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(first.V, same.V) and not torch.equal(first.V, other.V)

@@ -65,7 +65,7 @@ def execute(path: Path) -> None:
     notebook.metadata.pop("widgets", None)
     client = NotebookClient(
         notebook,
-        timeout=300,
+        timeout=600,  # seconds a cell: it only guards against hanging
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,

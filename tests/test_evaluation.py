@@ -1,0 +1,77 @@
+"""When a value is called rough, unsettled or meaningless: each remark at its edge."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from icrl_teach import Trajectory, evaluation, one_hot
+from icrl_teach.evaluation import LogEvaluation, evaluate_trajectory, evaluation_text, evaluation_warnings
+
+CALM = LogEvaluation(
+    labels=("a", "b"),
+    visits=np.array([10, 10]),
+    values=np.array([1.0, -2.0]),
+    n_steps=20,
+    method="operator",
+    margin=0.1,
+    spectral_radius=0.5,
+    sup_norm=0.9,
+    remaining=0.0,
+)
+
+
+@pytest.mark.parametrize(("visits", "remark"), [(0, "never left"), (1, "rough"), (9, "rough"), (10, None), (11, None)])
+def test_ten_visits_are_enough(visits, remark):
+    notes = evaluation_warnings(replace(CALM, visits=np.array([visits, 10])))
+    assert len(notes) == (remark is not None)
+    assert all(remark in note and "'a'" in note and "'b'" not in note for note in notes)
+
+
+@pytest.mark.parametrize(("radius", "diverges"), [(0.999, False), (1.0, False), (1.001, True), (2.0, True)])
+def test_a_radius_above_1_means_divergence_and_rounding_does_not(radius, diverges):
+    notes = evaluation_warnings(replace(CALM, spectral_radius=radius, sup_norm=5.0))
+    assert len(notes) == diverges and all("diverge" in note for note in notes)
+
+
+def test_a_bound_above_1_alone_proves_no_divergence():
+    assert evaluation_warnings(replace(CALM, spectral_radius=None, sup_norm=5.0)) == []
+
+
+@pytest.mark.parametrize(("remaining", "warned"), [(0.0199, False), (0.0201, True)])
+def test_a_hundredth_of_the_largest_value_is_close_enough(remaining, warned):
+    assert len(evaluation_warnings(replace(CALM, remaining=remaining))) == warned
+
+
+@pytest.mark.parametrize(("remaining", "warned"), [(1e-10, False), (1e-8, True)])
+def test_where_all_values_are_0_rounding_is_no_distance(remaining, warned):
+    assert len(evaluation_warnings(replace(CALM, values=np.zeros(2), remaining=remaining))) == warned
+
+
+@pytest.mark.parametrize(("radius", "words"), [(0.999, "below 1: layers converge"), (1.0, "not below 1")])
+def test_a_radius_of_exactly_1_is_not_called_convergence(radius, words):
+    assert f"({words})" in evaluation_text(replace(CALM, spectral_radius=radius), "a log")
+
+
+@pytest.mark.parametrize(("margin", "words"), [(0.001, "holds"), (0.0, "does not hold"), (-0.1, "does not hold")])
+def test_a_margin_of_exactly_0_is_not_enough(margin, words):
+    assert f"(contraction condition {words})" in evaluation_text(replace(CALM, margin=margin), "a log")
+
+
+WALK = Trajectory([0, 1, 0, 2, 1, 0, 1, 2, 0, 1, 0], [1.0, 0.0, 1.0, -2.0, 0.5, 1.0, 0.0, -2.0, 1.0, 0.25])
+
+
+def test_layers_that_diverge_have_no_limit_to_be_measured_against():
+    """Learning from the unlike: the next change is all there is, and it counts as one of ten thousand."""
+    near, further = (evaluate_trajectory(WALK, one_hot(3), beta=-30.0, n_layers=n) for n in (20, 21))
+    assert near.spectral_radius > 1.1
+    assert near.remaining == pytest.approx(1e4 * np.abs(further.values - near.values).max(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("radius", "solves"), [(0.999, True), (1.0, False), (1.001, False)])
+def test_the_limit_is_solved_for_below_a_radius_of_1_only(radius, solves, monkeypatch):
+    calls = []
+    monkeypatch.setattr(evaluation, "_reachable_radius", lambda M, step: radius)
+    monkeypatch.setattr(evaluation, "fixed_point", lambda M, Q, rho, gamma: calls.append(gamma) or np.zeros(len(M)))
+    evaluate_trajectory(WALK, one_hot(3, 5.0))
+    assert len(calls) == solves

@@ -1,0 +1,203 @@
+"""Does a test fail when the mathematics is wrong? Small random changes of the code, each tried against its tests.
+
+    python tools/mutants.py [--number 100] [--seed 0] [--jobs 1]      random ones
+    python tools/mutants.py --only mrp.py:182                         all of one line
+
+Each change goes into a copy of the package; the checkout stays as it is. A change that no test notices is a survivor:
+write the test that kills it, or say in EQUIVALENT why no test could. Text, annotations and error messages are left
+alone. (mutmut and cosmic-ray rewrite modules in ways that the shape checks of tests/conftest.py do not survive, or
+change the working tree itself.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "icrl_teach"
+# The tests of each module, the likeliest to notice first.
+TESTS = {
+    "mrp.py": ["mrp", "td", "bad_input"],
+    "features.py": ["features", "package", "bad_input"],
+    "tasks.py": ["tasks", "bad_input"],
+    "td.py": ["td", "bad_input", "softmax_td"],
+    "softmax_td.py": ["softmax_td", "theory", "bad_input", "package"],
+    "theory.py": ["theory", "bad_input", "package"],
+    "prompt.py": ["transformer", "bad_input"],
+    "attention.py": ["transformer", "breaking", "bad_input"],
+    "transformer.py": ["transformer", "breaking", "bad_input"],
+    "losses.py": ["pretraining", "emergence", "bad_input"],
+    "emergence.py": ["emergence", "bad_input", "cli_pretrain"],
+    "evaluation.py": ["cli", "bad_input"],
+}
+# (file, line without indentation, change): why no test can tell it from the original.
+EQUIVALENT: dict[tuple[str, str, str], str] = {}
+OTHER = {
+    ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Mult],
+    ast.Pow: [ast.Mult], ast.BitAnd: [ast.BitOr], ast.BitOr: [ast.BitAnd], ast.And: [ast.Or], ast.Or: [ast.And],
+    ast.Lt: [ast.LtE, ast.GtE], ast.LtE: [ast.Lt, ast.Gt], ast.Gt: [ast.GtE, ast.LtE], ast.GtE: [ast.Gt, ast.Lt],
+    ast.Eq: [ast.NotEq], ast.NotEq: [ast.Eq],
+}  # fmt: skip
+NAMES = {"max": "min", "maximum": "minimum", "any": "all", "argmax": "argmin", "zeros": "ones", "sum": "mean"}
+NAMES |= {other: name for name, other in NAMES.items()}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """The `choice`th change of the `site`th place of a file; where it is, and what it is."""
+
+    file: str
+    site: int
+    choice: int
+    line: int
+    code: str
+    change: str
+
+    @property
+    def excuse(self) -> str | None:
+        """Why no test can notice it, if that is known."""
+        return EQUIVALENT.get((self.file, self.code, self.change))
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}  {self.change}   in: {self.code}"
+
+
+def replacements(node: ast.AST) -> Iterator[ast.AST | None]:
+    """Small changes of one expression or statement; None removes it."""
+    match node:
+        case ast.BinOp() if type(node.op) in OTHER:
+            yield from (ast.BinOp(node.left, op(), node.right) for op in OTHER[type(node.op)])
+        case ast.BoolOp():
+            yield from (ast.BoolOp(op(), node.values) for op in OTHER[type(node.op)])
+        case ast.Compare():
+            for place, op in enumerate(node.ops):
+                for other in OTHER.get(type(op), []):
+                    yield ast.Compare(node.left, [*node.ops[:place], other(), *node.ops[place + 1 :]], node.comparators)
+        case ast.UnaryOp(op=ast.USub() | ast.Not() | ast.Invert()):
+            yield node.operand
+        case ast.Constant(value=bool() as value):
+            yield ast.Constant(not value)
+        case ast.Constant(value=int() as value):
+            yield from (ast.Constant(value + 1), ast.Constant(value - 1))
+        case ast.Constant(value=float() as value):
+            yield ast.Constant(2 * value if value else 1.0)
+        case ast.IfExp():
+            yield from (node.body, node.orelse)
+        case ast.If():
+            yield ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+        case ast.Attribute() if node.attr in NAMES:
+            yield ast.Attribute(node.value, NAMES[node.attr], node.ctx)
+        case ast.Name(id="max" | "min" | "any" | "all"):
+            yield ast.Name(NAMES[node.id], node.ctx)
+        case ast.keyword() | ast.AugAssign() | ast.Expr(value=ast.Call() | ast.Yield()):
+            yield None
+        case ast.Assign(targets=[ast.Subscript() | ast.Attribute()]):
+            yield None
+
+
+def sites(parent: ast.AST) -> Iterator[tuple[ast.AST, Callable[[ast.AST | None], None]]]:
+    """Every node that may change, and how to put another in its place."""
+    for name, value in ast.iter_fields(parent):
+        if name in ("annotation", "returns", "decorator_list", "bases"):
+            continue
+        for index, child in enumerate(value if isinstance(value, list) else [value]):
+            if not isinstance(child, ast.AST) or isinstance(child, ast.Raise | ast.JoinedStr):
+                continue
+            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                continue
+
+            def put(new: ast.AST | None, name: str = name, value: Any = value, index: int = index) -> None:
+                if not isinstance(value, list):
+                    setattr(parent, name, new)
+                elif new is None:
+                    value[index : index + 1] = [] if name == "keywords" else [ast.Pass()]
+                else:
+                    value[index] = new
+
+            yield child, put
+            yield from sites(child)
+
+
+def mutants(file: str) -> list[Mutant]:
+    """All mutants of one module, in the order of its text."""
+    source = (PACKAGE / file).read_text(encoding="utf-8")
+    lines, found = source.splitlines(), []
+    for site, (node, _) in enumerate(sites(ast.parse(source))):
+        for choice, new in enumerate(replacements(node)):
+            change = f"{ast.unparse(node)} -> {ast.unparse(new) if new else 'nothing'}"
+            found.append(Mutant(file, site, choice, node.lineno, lines[node.lineno - 1].strip(), change))
+    return found
+
+
+def text_of(mutant: Mutant) -> str:
+    """The whole module with this one change."""
+    tree = ast.parse((PACKAGE / mutant.file).read_text(encoding="utf-8"))
+    node, put = list(sites(tree))[mutant.site]
+    put(list(replacements(node))[mutant.choice])
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def outcome(file: str, text: str | None = None) -> str:
+    """'killed' or 'survived' of one module's tests, run on a copy of the package with another text of it."""
+    tests = [f"tests/test_{name}.py" for name in TESTS[file]]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "icrl_teach"
+        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        if text is not None:
+            (copy / file).write_text(text, encoding="utf-8")
+        # -P: the checkout, where pytest runs, must not be found before the copy.
+        command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "--hypothesis-profile=hasty", *tests]
+        environment = {**os.environ, "PYTHONPATH": folder, "OMP_NUM_THREADS": "1"}
+        try:
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+        except subprocess.TimeoutExpired:  # most likely a loop without end
+            return "killed"
+    if done.returncode in (4, 5):
+        sys.exit(f"pytest could not run {tests}:\n{done.stdout}{done.stderr}")
+    return "survived" if done.returncode == 0 else "killed"
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--number", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--only", help="a module, or FILE.py:LINE")
+    options = parser.parse_args()
+    everything = [mutant for file in TESTS for mutant in mutants(file)]
+    if options.only:
+        chosen = [m for m in everything if options.only in (m.file, f"{m.file}:{m.line}")]
+    else:
+        chosen = random.Random(options.seed).sample(everything, options.number)
+    files = sorted({m.file for m in chosen})
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for file, found in zip(files, pool.map(outcome, files), strict=True):
+            if found != "survived":
+                sys.exit(f"the tests of {file} fail without any change: {TESTS[file]}")
+        found = list(tqdm(pool.map(lambda m: outcome(m.file, text_of(m)), chosen), total=len(chosen), unit="mutant"))
+    survivors = [mutant for mutant, each in zip(chosen, found, strict=True) if each == "survived"]
+    for mutant in survivors:
+        print("survived" if mutant.excuse is None else f"equivalent ({mutant.excuse})", mutant, sep="  ")
+    equivalent = sum(mutant.excuse is not None for mutant in survivors)
+    counted, lost = len(chosen) - equivalent, len(survivors) - equivalent
+    print(f"{counted - lost} of {counted} killed ({1 - lost / counted:.0%}); {equivalent} equivalent")
+    sys.exit(lost > 0.05 * counted)
+
+
+if __name__ == "__main__":
+    main()
