@@ -58,7 +58,7 @@ def test_right_answers_pass(case, capsys, budget):
     for right in case.right:
         start = time.process_time()
         case.check(right)
-        budget(case.check.__name__, time.process_time() - start, 1.0, "s of CPU time")
+        budget(name_of(case.check), time.process_time() - start, 1.0, "s of CPU time")
         printed = capsys.readouterr().out
         assert printed.startswith("Correct: ") and printed.count("\n") == 1
 
