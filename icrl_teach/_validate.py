@@ -1,8 +1,15 @@
-"""Checks at the door: each message names the argument, the value, and what would be right."""
+"""Checks of single values: each message names the argument, the value, and what would be right.
+
+`Gamma`, `Count`, ... are types for annotations, by which `_door.door` finds the check.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import math
+import reprlib
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -14,22 +21,51 @@ else:
     ArrayLike = Any
 
 ROW_SUM_TOLERANCE = 1e-8  # probabilities typed by hand or read from a file carry rounding
+MOST = 10**9  # of anything that is counted
+# What converting a foreign object to an array may raise.
+UNREADABLE = (TypeError, ValueError, OverflowError, RuntimeError, AttributeError, RecursionError)
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 72
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: of at most about 80 characters, arrays by their shape."""
+    if isinstance(value, np.ndarray) or _is_tensor(value):
+        kind = "tensor" if _is_tensor(value) else "array"
+        return f"{'an' if kind == 'array' else 'a'} {kind} of shape {tuple(value.shape)} and type {value.dtype}"
+    try:
+        number = isinstance(value, float | np.generic) and not isinstance(value, str)
+        text = str(value) if number else _short.repr(value)
+    except Exception:  # a whole number of over 4,300 digits has no text, and a foreign object may raise anything
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:40]}...{text[-35:]}"
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")  # nothing is a tensor before torch is loaded
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+# Numbers
 
 
 def _number(name: str, value: Any) -> float:
     try:
-        if isinstance(value, str | bytes):
+        if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value) > 0:
             raise TypeError
         return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is {value!r}; it must be a number") from None
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    except UNREADABLE:
+        raise ValueError(f"{name} is {shown(value)}; it must be a number") from None
 
 
 def check_finite(name: str, value: Any) -> float:
     """Return a number as a float. Raises ValueError for NaN, infinity, and what is no number."""
     number = _number(name, value)
-    if not np.isfinite(number):
-        raise ValueError(f"{name} is {value}; it must be a finite number")
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {shown(value)}; it must be a finite number")
     return number
 
 
@@ -38,34 +74,138 @@ def check_gamma(gamma: Any, ends: bool = False) -> float:
     value = _number("gamma", gamma)
     if not (0.0 <= value < 1.0 or (ends and value == 1.0)):
         raise ValueError(
-            f"gamma is {gamma}; the discount must satisfy 0 <= gamma < 1, for example 0.9"
+            f"gamma is {shown(gamma)}; the discount must satisfy 0 <= gamma < 1, for example 0.9"
             + (" (1 needs walks that terminate: flag those steps as terminated)" if value == 1.0 else "")
         )
     return value
 
 
-def check_count(name: str, value: Any, least: int = 1) -> int:
-    """Return a whole number. Raises ValueError if it is not whole or is below `least`."""
-    if isinstance(value, bool) or not _number(name, value).is_integer() or int(value) < least:
-        raise ValueError(f"{name} is {value}; it must be a whole number of at least {least}")
+def check_positive(name: str, value: Any) -> float:
+    """Return a number above 0 as a float. Raises ValueError otherwise."""
+    if not 0.0 < (number := _number(name, value)) < math.inf:
+        raise ValueError(f"{name} is {shown(value)}; it must be a positive number")
+    return number
+
+
+def check_probability(name: str, value: Any) -> float:
+    """Return a number from 0 to 1 as a float. Raises ValueError otherwise."""
+    if not 0.0 <= (number := _number(name, value)) <= 1.0:
+        raise ValueError(f"{name} is {shown(value)}; it is a probability, so it must lie between 0 and 1")
+    return number
+
+
+def check_count(name: str, value: Any, least: int | None = 1, most: int = MOST) -> int:
+    """Return a whole number. Raises ValueError if it is not whole, below `least` or above `most`."""
+    whole = not isinstance(value, bool | np.bool_) and (number := _number(name, value)).is_integer()
+    if not whole or (least is not None and number < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise ValueError(f"{name} is {shown(value)}; it must be a whole number{bound}")
+    if abs(number) > most:
+        raise ValueError(f"{name} is {shown(value)}; it must be a whole number of at most {most:,}")
     return int(value)
 
 
-def finite_array(name: str, value: ArrayLike, ndim: int) -> np.ndarray:
-    """Return a float64 copy with `ndim` axes. Raises ValueError on another rank, NaN or infinity."""
+def check_bool(name: str, value: Any) -> bool:
+    """Return True or False. Raises ValueError for anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is {shown(value)}; it must be True or False")
+    return bool(value)
+
+
+def check_text(name: str, value: Any) -> str:
+    """Return a text. Raises ValueError for anything else."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {shown(value)}; it must be a text")
+    return value
+
+
+def _check_seed(name: str, value: Any) -> int:
+    return check_count(name, value, 0, 2**63 - 1)
+
+
+Gamma = Annotated[float, lambda _name, value: check_gamma(value)]
+Positive = Annotated[float, check_positive]
+Probability = Annotated[float, check_probability]
+Count = Annotated[int, check_count]  # 1, 2, ...
+Natural = Annotated[int, functools.partial(check_count, least=0)]  # 0, 1, 2, ...
+Seed = Annotated[int, _check_seed]
+
+
+# Arrays and tensors
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    """Numbers as an array of their own precision."""
     try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of numbers ({error})") from None
-    if array.ndim != ndim:
-        raise ValueError(f"{name} has shape {array.shape}; it must have {ndim} axes, not {array.ndim}")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        where = tuple(int(i) for i in bad[0])
-        raise ValueError(
-            f"{name}{list(where)} is {array[where]}; every entry must be a finite number: remove or replace it"
-        )
+        array = np.asarray(value)
+        if array.dtype.kind == "O":
+            array = array.astype(np.float64)
+    except UNREADABLE:
+        detach = f": {name}.detach().cpu().numpy()" if _is_tensor(value) else ", all rows equally long"
+        raise ValueError(f"{name} is {shown(value)}; it must be an array of numbers{detach}") from None
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} is {shown(value)}; it must be an array of numbers, not of {array.dtype}")
     return array
+
+
+def _check_entries(name: str, array: np.ndarray) -> None:
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(
+            f"{name}{list(where) if where else ''} is {array[where]}; every entry must be a finite number: "
+            "remove or replace it"
+        )
+
+
+def finite_array(name: str, value: ArrayLike, ndim: int | None = None, copy: bool = True) -> np.ndarray:
+    """A float64 array, with `ndim` axes; a copy, unless copy is False.
+
+    Raises ValueError on another rank, NaN or infinity."""
+    array = _array(name, value).astype(np.float64, copy=copy)
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} has shape {array.shape}; it must have {ndim} axes, not {array.ndim}")
+    _check_entries(name, array)
+    return array
+
+
+def whole_array(name: str, value: ArrayLike) -> np.ndarray:
+    """An int64 array. Raises ValueError for entries that are not whole numbers."""
+    array = finite_array(name, value)
+    if (bad := array[array != np.floor(array)]).size:
+        raise ValueError(f"{name} holds {bad[0]}; its entries must be whole numbers")
+    return array.astype(np.int64)
+
+
+def check_finite_tensor(name: str, tensor: Any) -> None:
+    """Raise ValueError for a tensor that holds NaN or infinity; where one can't look inside (vmap, compile), pass."""
+    import torch
+
+    if torch.compiler.is_compiling():
+        return
+    try:
+        finite = bool(torch.isfinite(tensor).all())
+    except RuntimeError:  # under vmap, and of tensors without data
+        return
+    if not finite:
+        raise ValueError(f"{name} holds NaN or infinity; every entry must be a finite number: remove or replace it")
+
+
+def finite_tensor(name: str, value: Any, convert: bool = False, whole: bool = False) -> Any:
+    """A tensor of finite numbers; convert: from anything that NumPy reads, its precision kept, whole numbers exact."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        if not convert:
+            raise ValueError(f"{name} is {shown(value)}; it must be a torch tensor: torch.as_tensor({name})")
+        array = _array(name, value)
+        value = torch.tensor(array if array.dtype in (np.float16, np.float32) else array.astype(np.float64))
+    if value.is_complex() or whole == value.is_floating_point() or (whole and value.dtype == torch.bool):
+        if not convert or value.is_complex():
+            kind = "whole numbers" if whole else "floating-point numbers"
+            raise ValueError(f"{name} is {shown(value)}; it must hold {kind}")
+        value = value.to(torch.float64)
+    check_finite_tensor(name, value)
+    return value
 
 
 def probability_rows(name: str, value: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:

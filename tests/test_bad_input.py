@@ -111,10 +111,10 @@ REFUSED = {
     ),
     "infinite reward": (lambda: Trajectory([0, 1], [INF]), r"rewards\[0\] is inf; .* finite number: remove or replace"),
     "NaN reward in a walk": (lambda: Trajectory([0, 1], [NAN]), r"rewards\[0\] is nan"),
-    "text for a reward": (lambda: Trajectory([0, 1], ["ten"]), r"rewards is not an array of numbers .*'ten'"),
+    "text for a reward": (lambda: Trajectory([0, 1], ["ten"]), r"rewards is \['ten'\]; it must be an array of numbers"),
     "ragged transition": (
         lambda: MarkovRewardProcess([[1, 0], [1]], ONES, 0.9),
-        "transition is not an array of numbers",
+        r"transition is \[\[1, 0\], \[1\]\]; it must be an array of numbers",
     ),
     "transition not square": (
         lambda: MarkovRewardProcess(np.ones((2, 3)) / 3, ONES, 0.9),
@@ -169,7 +169,7 @@ REFUSED = {
         "n_states is 2; .* at least 3",
     ),
     "threshold": (lambda: loop(4, 0.9, rng(), threshold=1.5), "threshold is 1.5; .* between 0 and 1"),
-    "tau": (lambda: one_hot(3, tau=0.0), "tau is 0.0; the sharpness must be a positive number, for example 12"),
+    "tau": (lambda: one_hot(3, tau=0.0), "tau is 0.0; it must be a positive number"),
     "no features": (lambda: random_features(3, 0, rng()), "d is 0; it must be a whole number of at least 1"),
     "groups": (lambda: aggregation(3, 4), "n_groups is 4, more than the 3 states"),
     "unknown state": (
