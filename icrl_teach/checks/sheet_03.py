@@ -1,46 +1,62 @@
-"""Checks for sheet 03: values from features, a batch linear TD step, LSTD, weighted error, the largest stable step."""
+"""Checks of sheet 03: values from features, a batch linear TD step, LSTD, weighted error, the largest stable step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from icrl_teach.checks.report import CheckFailed, Mistake, answer, compare, passed
+from icrl_teach.checks.check import Case, Check, case
 
-Case = tuple[str, np.ndarray, np.ndarray, float]
-
-
-def _small() -> Case:
-    features = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 2.0]])
-    return "4 positions, 2 features", features, np.array([2.0, -1.0, 3.0]), 0.5
+SMALL = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 2.0]]), np.array([2.0, -1.0, 3.0])
 
 
-def _random(seed: int, n: int, d: int, gamma: float) -> Case:
-    rng = np.random.default_rng(seed)
-    return f"{n + 1} random positions, {d} features", rng.normal(size=(n + 1, d)), rng.normal(size=n), gamma
+def _random(rng: np.random.Generator, n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random features (n+1, d) and rewards (n,)."""
+    return rng.normal(size=(n + 1, d)), rng.normal(size=n)
 
 
-def check_values(values: Callable[..., Any]) -> None:
-    """values(features, w): features (n+1, d), w (d,) -> (n+1,); one weighted sum for each position, by a plain loop."""
-    for tried, x, _, _ in (_small(), _random(0, 6, 3, 0.9), _random(1, 4, 5, 0.9)):
-        w = np.linspace(-1.0, 2.0, x.shape[1])
-        expected = np.array([sum(x[j, i] * w[i] for i in range(len(w))) for j in range(len(x))])
-        mistakes = [
-            Mistake(expected[:-1], "one value is missing: the last position, the query state, has features too"),
-            Mistake(x * w, "you have the products x_i w_i; they still need adding up along the features (axis 1)"),
-            Mistake(expected / len(w), "this is the mean of the products; v(s) is their sum"),
-            Mistake(
-                (x * w).sum(axis=0), "you summed over the positions (axis 0); v needs one number for each position"
-            ),
-        ]
-        got = answer(values, x, w, tried=tried)
-        compare(got, expected, tried=tried, mistakes=mistakes, hint="v(S_j) is the inner product of row j with w")
-    passed("each position has the weighted sum of its own features.")
+def _value_cases(rng: np.random.Generator) -> list[Case]:
+    return [
+        case(f"{len(x)} positions, {x.shape[1]} features", x, np.linspace(-1.0, 2.0, x.shape[1]))
+        for x in (SMALL[0], _random(rng, 6, 3)[0], _random(rng, 4, 5)[0])
+    ]
 
 
-def _step(x: np.ndarray, r: np.ndarray, gamma: float, alpha: float, w: np.ndarray, kind: str = "right") -> np.ndarray:
+def _values(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return np.array([sum(x[j, i] * w[i] for i in range(len(w))) for j in range(len(x))])
+
+
+check_values = Check(
+    name="values",
+    cases=_value_cases,
+    right=_values,
+    mistakes=[
+        ("one value is missing: the last position, the query state, has features too", lambda x, w: _values(x, w)[:-1]),
+        ("you have the products x_i w_i; they still need adding up along the features (axis 1)", lambda x, w: x * w),
+        ("this is the mean of the products; v(s) is their sum", lambda x, w: _values(x, w) / len(w)),
+        (
+            "you summed over the positions (axis 0); v needs one number for each position",
+            lambda x, w: (x * w).sum(axis=0),
+        ),
+    ],
+    hint="v(S_j) is the inner product of row j with w",
+    says="each position has the weighted sum of its own features.",
+)
+
+
+def _step_cases(rng: np.random.Generator) -> list[Case]:
+    return [
+        case(
+            f"{len(x)} positions, {x.shape[1]} features, gamma = {gamma}, alpha = {alpha}",
+            *(np.linspace(0.5, -1.0, x.shape[1]), x, r, gamma, alpha),
+        )
+        for (x, r), gamma, alpha in ((SMALL, 0.5, 0.5), (_random(rng, 7, 3), 0.8, 0.3), (_random(rng, 5, 4), 0.6, 0.7))
+    ]
+
+
+def _step(w: np.ndarray, x: np.ndarray, r: np.ndarray, gamma: float, alpha: float, kind: str = "right") -> np.ndarray:
     """One batch step by a loop over transitions; `kind` picks the right one or a usual mistake."""
     total, n = np.zeros_like(w), len(r)
     for k in range(n):
@@ -70,16 +86,22 @@ STEP_HINTS = {
     "change only": "this is the change of w; return the new weights, w plus the change",
 }
 
+check_linear_td_step = Check(
+    name="linear_td_step",
+    cases=_step_cases,
+    right=_step,
+    mistakes=[(hint, partial(_step, kind=kind)) for kind, hint in STEP_HINTS.items()],
+    hint="first v, then delta, then w",
+    says="one batch step of linear TD, with the same old weights in every TD error.",
+    needs=[check_values],
+)
 
-def check_linear_td_step(linear_td_step: Callable[..., Any]) -> None:
-    """linear_td_step(w, features, rewards, gamma, alpha) -> (d,), against a loop over transitions; w not changed."""
-    for (tried, x, r, gamma), alpha in ((_small(), 0.5), (_random(2, 7, 3, 0.8), 0.3), (_random(3, 5, 4, 0.6), 0.7)):
-        w = np.linspace(0.5, -1.0, x.shape[1])
-        tried = f"{tried}, gamma {gamma}, alpha {alpha}"
-        mistakes = [Mistake(_step(x, r, gamma, alpha, w, kind), hint) for kind, hint in STEP_HINTS.items()]
-        got = answer(linear_td_step, w, x, r, gamma, alpha, tried=tried)
-        compare(got, _step(x, r, gamma, alpha, w), tried=tried, mistakes=mistakes, hint="first v, then delta, then w")
-    passed("one batch step of linear TD, with the same old weights in every TD error.")
+
+def _lstd_cases(rng: np.random.Generator) -> list[Case]:
+    return [
+        case(f"{len(x)} positions, {x.shape[1]} features, gamma = {gamma}", x, r, gamma)
+        for (x, r), gamma in ((SMALL, 0.5), (_random(rng, 12, 3), 0.7), (_random(rng, 15, 4), 0.5))
+    ]
 
 
 def _solve(x: np.ndarray, r: np.ndarray, gamma: float, kind: str = "right") -> np.ndarray:
@@ -109,78 +131,94 @@ LSTD_HINTS = {
     "mean b": "b was divided by n but A was not: divide both or neither",
 }
 
-
-def check_lstd_weights(lstd_weights: Callable[..., Any]) -> None:
-    """lstd_weights(features, rewards, gamma) -> (d,), against sums over transitions and a linear solve."""
-    for tried, x, r, gamma in (_small(), _random(4, 12, 3, 0.7), _random(5, 15, 4, 0.5)):
-        tried = f"{tried}, gamma {gamma}"
-        mistakes = [Mistake(_solve(x, r, gamma, kind), hint) for kind, hint in LSTD_HINTS.items()]
-        got = answer(lstd_weights, x, r, gamma, tried=tried)
-        compare(got, _solve(x, r, gamma), tried=tried, mistakes=mistakes, hint="at the answer, sum_k delta_k x is 0")
-    passed("these weights bring batch linear TD to rest.")
-
-
-def check_weighted_error(weighted_error: Callable[..., Any]) -> None:
-    """weighted_error(v_hat, v, mu) -> number, sum over s of mu(s) (v_hat(s) - v(s))^2, by a plain loop."""
-    rng = np.random.default_rng(6)
-    cases = [(np.array([1.0, 2.0, 1.0]), np.array([1.0, 0.0, 3.0]), np.array([0.5, 0.3, 0.2]))]
-    cases += [(rng.normal(size=6), rng.normal(size=6), rng.dirichlet(np.ones(6)))]
-    for v_hat, v, mu in cases:
-        gap = v_hat - v
-        expected = sum(float(m) * float(g) ** 2 for m, g in zip(mu, gap, strict=True))
-        mistakes = [
-            Mistake((gap**2).mean(), "every state counts the same here; weigh each square with mu(s)"),
-            Mistake(np.sqrt(expected), "that is the root; the squared error itself adds up in the lesson's split"),
-            Mistake((mu * gap**2).mean(), "mu already sums to 1: add up, and don't divide by the number of states"),
-            Mistake(((mu * gap) ** 2).sum(), "mu was squared as well; square the difference first, then weigh it"),
-            Mistake((mu @ gap) ** 2, "errors of opposite sign cancel: square each difference before adding up"),
-            Mistake(mu @ gap, "no difference was squared, so positive and negative ones offset each other"),
-            Mistake(mu * gap**2, "these are the weighted squares of the single states; add them up to one number"),
-            Mistake((gap**2).sum(), "mu is missing: multiply each square by mu(s) before you add up"),
-            Mistake(mu @ np.abs(gap), "these are absolute errors; square the differences"),
-        ]
-        tried = f"{len(v)} states"
-        got = answer(weighted_error, v_hat, v, mu, tried=tried)
-        hint = "three steps: the difference of each state, its square times mu(s), then the sum of all"
-        compare(got, expected, tried=tried, mistakes=mistakes, hint=hint)
-    passed("squared first, weighted by mu second, added up third.")
+check_lstd_weights = Check(
+    name="lstd_weights",
+    cases=_lstd_cases,
+    right=_solve,
+    mistakes=[(hint, partial(_solve, kind=kind)) for kind, hint in LSTD_HINTS.items()],
+    hint="at the answer, sum_k delta_k x(S_{k-1}) is 0",
+    says="these weights bring batch linear TD to rest.",
+)
 
 
-def _ring_context() -> tuple[np.ndarray, float]:
-    """Three states in turn, one-hot: the eigenvalues are complex."""
-    return np.eye(3)[np.arange(31) % 3], 0.9
+def _weighted_cases(rng: np.random.Generator) -> list[Case]:
+    by_hand = np.array([1.0, 2.0, 1.0]), np.array([1.0, 0.0, 3.0]), np.array([0.5, 0.3, 0.2])
+    return [
+        case("3 states", *by_hand),
+        case("6 states", rng.normal(size=6), rng.normal(size=6), rng.dirichlet(np.ones(6))),
+    ]
 
 
-def check_largest_stable_step(largest_stable_step: Callable[..., Any]) -> None:
-    """largest_stable_step(features, gamma) -> number, within 1%: by bisection on the powers of I - alpha A/n."""
-    features = _random(7, 40, 3, 0.9)[1]
-    for x, gamma in (_ring_context(), (features * [1.0, 2.0, 0.5], 0.9), (features * [0.2, 0.4, 0.1], 0.9)):
-        n, tried = len(x) - 1, f"{len(x)} positions, {x.shape[1]} features, gamma {gamma}"
-        A = np.mean([np.outer(x[k], x[k] - gamma * x[k + 1]) for k in range(n)], axis=0)
-        z = np.linalg.eigvals(A)
-        hint = "find where |1 - alpha lambda| = 1; if you iterate instead, start from random numbers and iterate longer"
-        double = "double it until the rule diverges, then halve"
-        limits, expected = 2 * z.real / np.abs(z) ** 2, _threshold_by_powers(A)
-        mistakes = [
-            Mistake(expected / n, "A was not divided by n: the batch rule takes the mean over the n transitions"),
-            Mistake(expected / 2, "half too small: 1 - alpha lambda may go down to -1, so the limit is 2 / lambda"),
-            Mistake(
-                limits.max(), "you took the most patient eigenvalue; every one must shrink, so take the smallest limit"
-            ),
-            Mistake((2 / np.abs(z)).min(), "2 / |lambda| holds for real eigenvalues only; these are complex"),
-            Mistake(
-                (2 / z.real).min(), "the imaginary part is ignored; solve |1 - alpha lambda| = 1 for complex lambda"
-            ),
-            Mistake(2 / np.linalg.eigvals(x[:-1].T @ x[:-1] / n).real.max(), "the next state is missing from A"),
-            *(Mistake(cap, f"the search ended at its upper end {cap}; {double}") for cap in (1, 2, 4, 5, 8, 10, 16)),
-        ]
-        got = answer(largest_stable_step, x, gamma, tried=tried)
-        if np.iscomplexobj(got):
-            raise CheckFailed(
-                f"{tried}: got a complex number. Hint: use the real part and the modulus of the eigenvalues."
-            )
-        compare(got, expected, tried=tried, mistakes=mistakes, hint=hint, tolerance=0.01)
-    passed("below this step linear TD settles, above it blows up.")
+def _weighted(v_hat: np.ndarray, v: np.ndarray, mu: np.ndarray) -> float:
+    return sum(float(m) * (float(a) - float(b)) ** 2 for a, b, m in zip(v_hat, v, mu, strict=True))
+
+
+check_weighted_error = Check(
+    name="weighted_error",
+    cases=_weighted_cases,
+    right=_weighted,
+    mistakes=[
+        (
+            "every state counts the same here; weigh each square with mu(s)",
+            lambda u, v, mu: _weighted(u, v, np.full_like(mu, 1 / len(mu))),
+        ),
+        (
+            "that is the root; the squared error itself adds up in the lesson's split",
+            lambda u, v, mu: np.sqrt(_weighted(u, v, mu)),
+        ),
+        (
+            "mu already sums to 1: add up, and don't divide by the number of states",
+            lambda u, v, mu: _weighted(u, v, mu) / len(mu),
+        ),
+        (
+            "mu was squared as well; square the difference first, then weigh it",
+            lambda u, v, mu: _weighted(u, v, mu**2),
+        ),
+        (
+            "errors of opposite sign cancel: square each difference before adding up",
+            lambda u, v, mu: (mu @ (u - v)) ** 2,
+        ),
+        (
+            "no difference was squared, so positive and negative ones offset each other",
+            lambda u, v, mu: mu @ (u - v),
+        ),
+        (
+            "these are the weighted squares of the single states; add them up to one number",
+            lambda u, v, mu: mu * (u - v) ** 2,
+        ),
+        (
+            "mu is missing: multiply each square by mu(s) before you add up",
+            lambda u, v, mu: _weighted(u, v, np.ones_like(mu)),
+        ),
+        ("these are absolute errors; square the differences", lambda u, v, mu: mu @ np.abs(u - v)),
+    ],
+    hint="three steps: the difference of each state, its square times mu(s), then the sum of all",
+    says="squared first, weighted by mu second, added up third.",
+)
+
+
+def _limit_cases(rng: np.random.Generator) -> list[Case]:
+    """A ring, one-hot, where the eigenvalues are complex; features of unequal size; small features, a large limit."""
+    ring, random = np.eye(3)[np.arange(31) % 3], np.random.default_rng(7).normal(size=(41, 3))
+    scale = rng.uniform(0.9, 1.1)
+    return [
+        case(f"{len(x)} positions, {x.shape[1]} features, gamma = 0.9", x, 0.9)
+        for x in (ring, scale * random * [1.0, 2.0, 0.5], random * [0.2, 0.4, 0.1])
+    ]
+
+
+def _mean_matrix(x: np.ndarray, gamma: float) -> np.ndarray:
+    """A / n, transition by transition."""
+    return np.mean([np.outer(x[k], x[k] - gamma * x[k + 1]) for k in range(len(x) - 1)], axis=0)
+
+
+def _limit(x: np.ndarray, gamma: float) -> float:
+    return _threshold_by_powers(_mean_matrix(x, gamma))
+
+
+def _from_eigenvalues(rule: Callable[[np.ndarray], float]) -> Callable[[np.ndarray, float], float]:
+    """A limit worked out from the eigenvalues of A / n by a mistaken rule."""
+    return lambda x, gamma: rule(np.linalg.eigvals(_mean_matrix(x, gamma)))
 
 
 def _threshold_by_powers(A: np.ndarray) -> float:
@@ -196,3 +234,52 @@ def _threshold_by_powers(A: np.ndarray) -> float:
                 break
         low, high = (low, middle) if grows else (middle, high)
     return low
+
+
+check_largest_stable_step = Check(
+    name="largest_stable_step",
+    cases=_limit_cases,
+    right=_limit,
+    mistakes=[
+        (
+            "A was not divided by n: the batch rule takes the mean over the n transitions",
+            lambda x, g: _limit(x, g) / (len(x) - 1),
+        ),
+        (
+            "A was divided by the number of positions; there are n transitions, one fewer",
+            lambda x, g: _limit(x, g) * len(x) / (len(x) - 1),
+        ),
+        (
+            "half too small: 1 - alpha lambda may go down to -1, so the limit is 2 / lambda",
+            lambda x, g: _limit(x, g) / 2,
+        ),
+        (
+            "you took the most patient eigenvalue; every one must shrink, so take the smallest limit",
+            _from_eigenvalues(lambda z: (2 * z.real / np.abs(z) ** 2).max()),
+        ),
+        (
+            "2 / |lambda| holds for real eigenvalues only; these are complex",
+            _from_eigenvalues(lambda z: (2 / np.abs(z)).min()),
+        ),
+        (
+            "the square is missing: |1 - alpha lambda| = 1 at alpha = 2 Re(lambda) / |lambda|^2",
+            _from_eigenvalues(lambda z: (2 * z.real / np.abs(z)).min()),
+        ),
+        (
+            "the imaginary part is ignored; solve |1 - alpha lambda| = 1 for complex lambda",
+            _from_eigenvalues(lambda z: (2 / z.real).min()),
+        ),
+        (
+            "A is not symmetric, so np.linalg.eigvalsh does not see its eigenvalues; use np.linalg.eigvals",
+            lambda x, g: 2 / np.linalg.eigvalsh(_mean_matrix(x, g)).max(),
+        ),
+        ("the next state is missing from A", lambda x, g: _limit(x, 0.0)),
+        (
+            "the search ended at its upper end; double it until the rule diverges, then halve",
+            *(lambda x, g, cap=cap: min(cap, _limit(x, g)) for cap in (1, 2, 4, 5, 8, 10, 16)),
+        ),
+    ],
+    hint="find where |1 - alpha lambda| = 1; if you iterate instead, start from random numbers and iterate longer",
+    says="below this step linear TD settles, above it blows up.",
+    tolerance=0.01,
+)
