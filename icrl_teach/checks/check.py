@@ -102,7 +102,8 @@ class Check:
     def _ask(self, function: Function, one: Case) -> list[np.ndarray]:
         """The learner's results on this case, as float64 arrays."""
         tried = self._tried(one)
-        got = answer(function, *map(self.give, copy.deepcopy(one.args)), tried=tried, like=self.like)
+        with np.errstate(all="ignore"):  # what overflows is told by the comparison, not by a warning above it
+            got = answer(function, *map(self.give, copy.deepcopy(one.args)), tried=tried, like=self.like)
         if self.results and not (isinstance(got, tuple | list) and len(got) == len(self.results)):
             wanted, found = f"return {', '.join(self.results)}", type(got).__name__
             raise CheckFailed(f"{tried}: expected {len(self.results)} results, `{wanted}`, in this order; got {found}.")
