@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from icrl_teach import __version__
 from icrl_teach._progress import Tick, no_tick
 from icrl_teach.features import one_hot
 from icrl_teach.mrp import MarkovRewardProcess, Trajectory
@@ -21,10 +18,6 @@ from icrl_teach.tasks import sample_family
 from icrl_teach.td import batch_tabular_td, certainty_equivalence_value
 
 MEMORY_LIMIT = 2 * 2**30  # bytes
-DEMO_LEGEND = """
-Errors are over the visited states, against the exact value. The floor is the LSTD (certainty-equivalence) value: where
-depth leads, the best reading of these steps; a shallower layer can be nearer by chance, more --steps lower the floor.
-The last column covers every memory cell (target and value memory, all positions) of all layers so far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,60 +139,3 @@ def family_task(
     rng = np.random.default_rng(seed)
     mrp = sample_family(family, n_states, gamma, rng)
     return mrp, mrp.sample(n_steps, rng)
-
-
-def shown_depths(n_layers: int) -> list[int]:
-    """0, 1, 2, 4, ... and the last layer.
-
-    >>> shown_depths(10)
-    [0, 1, 2, 4, 8, 10]
-    """
-    return [0, *(2**k for k in range(n_layers.bit_length()) if 2**k < n_layers), n_layers]
-
-
-def demo_table(comparison: DepthComparison) -> str:
-    """The comparison as text, one line a depth."""
-    c = comparison
-    lines = [
-        f"{'':>5}   {'frozen Transformer':^23}   {'batch tabular TD':^23}   largest difference from",
-        f"{'depth':>5}   " + 2 * f"{'max error':>11} {'RMS error':>11}   " + "weighted softmax TD",
-    ]
-    for depth in shown_depths(c.n_layers):
-        lines.append(
-            f"{depth:>5}   {c.max_error[depth]:>11.5g} {c.rms_error[depth]:>11.5g}   "
-            f"{c.tabular_max_error[depth]:>11.5g} {c.tabular_rms_error[depth]:>11.5g}   {c.gap[depth]:.1e}"
-        )
-    lines.append(f"{'floor':>5}   {'':>23}   {c.floor_max_error:>11.5g} {c.floor_rms_error:>11.5g}")
-    return "\n".join(lines)
-
-
-def demo_numbers(comparison: DepthComparison, settings: dict[str, Any]) -> str:
-    """The comparison and its settings as JSON."""
-    arrays = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(comparison).items()}
-    depth = list(range(comparison.n_layers + 1))
-    everything = {"icrl_teach": __version__, **settings, "depth": depth, **arrays}
-    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in everything.items())
-    return "{\n" + ",\n".join(lines) + "\n}"  # a line for each array, so that a reader finds them
-
-
-def demo_figure(comparison: DepthComparison, name: str, n_steps: int) -> bytes:
-    """PNG: error against depth, the Transformer beside batch tabular TD and the floor."""
-    from icrl_teach.figures import curves, png_bytes
-
-    c = comparison
-    lines = {
-        "frozen Transformer, RMS error": c.rms_error,
-        "frozen Transformer, max error": c.max_error,
-        "batch tabular TD, RMS error": c.tabular_rms_error,
-    }
-    figure = curves(
-        np.arange(c.n_layers + 1),
-        {label: np.maximum(error, 1e-16) for label, error in lines.items()},  # a logarithm has no place for 0
-        title=f"{name}: {n_steps:,} steps read by {c.n_layers} frozen layers,\n"
-        f"RMS error from {c.rms_error[0]:.3g} to {c.rms_error[-1]:.3g} (floor {c.floor_rms_error:.3g})",
-        xlabel="depth: layers, or iterations of batch tabular TD",
-        ylabel="error of the value (visited states)",
-        yscale="log",
-        references={"floor: certainty equivalence, RMS error": max(c.floor_rms_error, 1e-16)},
-    )
-    return png_bytes(figure)

@@ -160,22 +160,3 @@ def summarise(result: PretrainingResult, n_tasks: int = 2048) -> dict[str, Any]:
         "constant_error": batch.value.gather(-1, batch.query)[:, :-1].var(correction=0).item(),
         "runs": runs,
     }
-
-
-def summary_text(summary: dict[str, Any]) -> str:
-    """`summarise` as a table, one line a seed (and layer, where they are separate)."""
-    separate = any(run["layer"] for run in summary["runs"])
-    lines = [
-        f"{'seed':>5} {'layer':>5}   {'V: reward':>9} {'target':>7} {'value':>7}   {'alpha':>6} {'cosine':>6}   "
-        f"{'A: beta':>7} {'cosine':>6}   {'held-out error':>14}"
-    ]
-    for run in summary["runs"]:
-        layer = run["layer"] if separate else "all"
-        lines.append(
-            f"{run['seed']:>5} {layer:>5}   {run['V'][0]:>9.3f} {run['V'][1]:>7.3f} {run['V'][2]:>7.3f}   "
-            f"{run['alpha']:>6.3f} {run['V_cosine']:>6.3f}   {run['beta']:>7.3f} {run['A_cosine']:>6.3f}   "
-            f"{run['error']:>14.4f}"
-        )
-    for name, key in (("constructed parameters, alpha 1, beta 4", "constructed"), ("best constant", "constant")):
-        lines.append(f"{name:>{len(lines[0]) - 17}}   {summary[f'{key}_error']:>14.4f}")
-    return "\n".join(lines)

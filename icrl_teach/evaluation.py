@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +18,6 @@ from icrl_teach.theory import contraction_margin, iteration_matrix, spectral_rad
 TRANSFORMER_LIMIT = 2_000  # transitions; a longer log takes the operator form
 STATE_LIMIT = 4_000  # distinct states in a log: the operators are dense (S, S) matrices
 EIGENVALUE_LIMIT = 1_000  # states up to which all eigenvalues take about a second
-FEW_VISITS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,83 +145,3 @@ def _values_by_operators(
         tick("layers")
         v = operator_td(M, Q, rho, gamma, 1, v0=v)[-1] if _finite(v) else v
     return v
-
-
-def _names(labels: Sequence[str]) -> str:
-    return ", ".join(repr(label) for label in labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
-
-
-def evaluation_warnings(result: LogEvaluation, only: int | None = None) -> list[str]:
-    """What a reader of the values should know; `only` restricts the remarks on visits to one state's index."""
-    chosen = range(len(result.labels)) if only is None else [only]
-    never = [result.labels[s] for s in chosen if result.visits[s] == 0]
-    rare = [result.labels[s] for s in chosen if 0 < result.visits[s] < FEW_VISITS]
-    found = []
-    if never:
-        found.append(
-            f"{_names(never)} was seen at the very end only and never left: the log says nothing about what follows it"
-        )
-    if rare:
-        found.append(f"left fewer than {FEW_VISITS} times, so the value is rough: {_names(rare)}")
-    rate = result.spectral_radius if result.spectral_radius is not None else result.sup_norm
-    if result.spectral_radius is not None and rate >= 1.0 + 1e-9:
-        found.append(f"the layers diverge (spectral radius {rate:.4g}): the values mean nothing; raise --tau or --beta")
-    elif result.remaining > max(0.01 * float(np.abs(result.values).max()), 1e-9):
-        found.append(f"the values are still about {result.remaining:.2g} from their limit: use more --layers")
-    return found
-
-
-def shown_label(label: str) -> str:
-    """A state's name in a table; in quotes where its edges or its characters would not be seen."""
-    return label if label.isprintable() and label and label == label.strip() else repr(label)
-
-
-def evaluation_text(result: LogEvaluation, heading: str, only: int | None = None) -> str:
-    """The evaluation as text: a summary and one line a state, or only the line of state number `only`."""
-    chosen = range(len(result.labels)) if only is None else [only]
-    labels = [shown_label(result.labels[s]) for s in chosen]
-    width = max(len("state"), *map(len, labels))
-    rows = zip(labels, chosen, strict=True)
-    table = [f"{'state':<{width}}   visits   value"]
-    table += [f"{label:<{width}}   {result.visits[s]:>6}   {result.values[s]:.6g}" for label, s in rows]
-    if only is not None:
-        return "\n".join(table)
-    radius = result.spectral_radius
-    rate = (
-        f"{radius:.4g} ({'below 1: layers converge' if radius < 1 else 'not below 1'})"
-        if radius is not None
-        else (f"at most {result.sup_norm:.4g} (not computed for more than {EIGENVALUE_LIMIT:,} states)")
-    )
-    form = {
-        "transformer": "the softmax Transformer itself",
-        "operator": "its operator form, equal by Theorem 1 (the log is too long for attention between all positions)",
-    }[result.method]
-    condition = "holds" if result.margin > 0 else "does not hold"
-    summary = [
-        heading,
-        f"method            {form}",
-        f"margin            {result.margin:.4g} (contraction condition {condition})",
-        f"spectral radius   {rate}",
-        f"still to go       about {result.remaining:.2g} to the limit of ever more layers",
-        "",
-    ]
-    return "\n".join(summary + table)
-
-
-def evaluation_json(result: LogEvaluation, settings: dict[str, Any], notes: list[str], only: int | None = None) -> str:
-    """The evaluation as JSON, with its settings and warnings."""
-    chosen = range(len(result.labels)) if only is None else [only]
-    states = [
-        {"state": result.labels[s], "visits": int(result.visits[s]), "value": float(result.values[s])} for s in chosen
-    ]
-    summary = {
-        "transitions": result.n_steps,
-        "distinct_states": len(result.labels),
-        "method": result.method,
-        "margin": result.margin,
-        "contraction_condition_holds": result.margin > 0,
-        "spectral_radius": result.spectral_radius,
-        "sup_norm": result.sup_norm,
-        "remaining": result.remaining,
-    }
-    return json.dumps({**settings, **summary, "states": states, "warnings": notes}, indent=1, allow_nan=False)

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -117,15 +118,15 @@ def test_misuse(args, fragment):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory; use fewer"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory; use fewer"),
         (RuntimeError("first\nsecond \x1b[2J"), r"unexpected RuntimeError: first second \x1b[2J; ICRL_TEACH_DEBUG=1"),
-        (cli.click.ClickException("plain"), "error: plain"),
-        (cli.click.UsageError("bare"), "error: bare"),
+        (click.ClickException("plain"), "error: plain"),
+        (click.UsageError("bare"), "error: bare"),
     ],
 )
 def test_whatever_goes_wrong_is_one_line(monkeypatch, error, fragment):
     def fail(path):
         raise error
 
-    monkeypatch.setattr(cli, "read_trajectory", fail)
+    monkeypatch.setattr(cli.evaluate, "read_trajectory", fail)
     fails(run("evaluate", "log.csv"), fragment)
     monkeypatch.setenv("ICRL_TEACH_DEBUG", "1")
     assert run("evaluate", "log.csv").exception is error
@@ -135,7 +136,7 @@ def test_interrupt(monkeypatch):
     def interrupt(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "read_trajectory", interrupt)
+    monkeypatch.setattr(cli.evaluate, "read_trajectory", interrupt)
     result = run("evaluate", "log.csv")
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "icrl-teach: interrupted\n")
 
@@ -314,7 +315,7 @@ def test_demo_with_an_error_of_zero_draws_its_figure():
 
 
 def test_shown_depths():
-    assert [comparison.shown_depths(n) for n in (1, 2, 3, 64)] == [
+    assert [cli.demo.shown_depths(n) for n in (1, 2, 3, 64)] == [
         [0, 1],
         [0, 1, 2],
         [0, 1, 2, 3],
@@ -332,11 +333,11 @@ def test_demo_needs_no_trace(monkeypatch):
 
 def test_the_largest_number_of_steps_fits_and_one_more_does_not():
     with pytest.raises(ValueError, match=r"needs about .* GiB, and the limit is 2 GiB") as error:
-        cli.check_steps(50_000, 64)
+        comparison.check_steps(50_000, 64)
     most = int(str(error.value).split("use --steps ")[1].split()[0])
-    cli.check_steps(most, 64)
+    comparison.check_steps(most, 64)
     with pytest.raises(ValueError, match="use --steps"):
-        cli.check_steps(most + 3, 64)
+        comparison.check_steps(most + 3, 64)
 
 
 @pytest.mark.parametrize(
@@ -376,8 +377,8 @@ def test_demo_sees_an_unwritable_folder_before_any_work(tmp_path, monkeypatch):
     def refuse(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder / "tmp123"))
 
-    monkeypatch.setattr(cli, "try_writing", refuse)
-    monkeypatch.setattr(cli, "environment_task", None)  # calling it would fail otherwise
+    monkeypatch.setattr(cli.demo, "try_writing", refuse)
+    monkeypatch.setattr(cli.demo, "environment_task", None)  # calling it would fail otherwise
     fails(run("demo", "--output", "new/inside"), "new/inside: Permission denied; check the path, its permissions")
     assert not list(tmp_path.iterdir())
 
@@ -653,16 +654,16 @@ def course(tmp_path):
 
 
 def test_the_course_folder_is_found(tmp_path, course, monkeypatch):
-    assert cli.course_folder(course) == course
+    assert cli.lab.course_folder(course) == course
     monkeypatch.chdir(course)
-    assert cli.course_folder() == course
-    package = tmp_path / "checkout/icrl_teach/cli.py"
-    monkeypatch.setattr(cli, "__file__", str(package))
+    assert cli.lab.course_folder() == course
+    package = tmp_path / "checkout/icrl_teach/cli/lab.py"
+    monkeypatch.setattr(cli.lab, "__file__", str(package))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="this folder holds no lessons/; run 'icrl-teach start DIR'"):
-        cli.course_folder()
+        cli.lab.course_folder()
     (tmp_path / "checkout/lessons").mkdir(parents=True)
-    assert cli.course_folder() == tmp_path / "checkout"
+    assert cli.lab.course_folder() == tmp_path / "checkout"
 
 
 def test_lab_becomes_jupyter_with_a_token_on_this_computer_only(course, monkeypatch):
@@ -681,10 +682,10 @@ def test_lab_becomes_jupyter_with_a_token_on_this_computer_only(course, monkeypa
 
 
 def test_lab_where_there_is_no_exec(monkeypatch):
-    monkeypatch.setattr(cli, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(cli.lab, "os", SimpleNamespace(name="nt"))
     monkeypatch.setattr(subprocess, "call", lambda command: 3 if command == ["jupyter"] else 0)
     with pytest.raises(SystemExit) as stop:
-        cli._become(["jupyter"])
+        cli.lab._become(["jupyter"])
     assert stop.value.code == 3
 
 
@@ -696,7 +697,7 @@ def test_lab_refuses(tmp_path, course, monkeypatch):
         taken.listen()
         port = taken.getsockname()[1]
         fails(run("lab", str(course), "--port", str(port)), f"--port is {port}, which another program uses")
-    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    monkeypatch.setattr(cli.lab, "find_spec", lambda name: None)
     fails(run("lab", str(course)), "jupyterlab is not installed; run: ", "pip install")
 
 

@@ -23,7 +23,8 @@ from icrl_teach import (
     summarise,
     value_error,
 )
-from icrl_teach.emergence import sees_column_means, summary_text
+from icrl_teach.cli.pretrain import summary_text
+from icrl_teach.emergence import sees_column_means
 
 EYE = torch.eye(4, dtype=torch.float64)
 

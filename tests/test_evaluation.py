@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from icrl_teach import Trajectory, evaluation, one_hot
-from icrl_teach.evaluation import LogEvaluation, evaluate_trajectory, evaluation_text, evaluation_warnings
+from icrl_teach.cli.evaluate import table_text, warnings_of
+from icrl_teach.evaluation import LogEvaluation, evaluate_trajectory
 
 CALM = LogEvaluation(
     labels=("a", "b"),
@@ -23,39 +24,39 @@ CALM = LogEvaluation(
 
 @pytest.mark.parametrize(("visits", "remark"), [(0, "never left"), (1, "rough"), (9, "rough"), (10, None), (11, None)])
 def test_ten_visits_are_enough(visits, remark):
-    notes = evaluation_warnings(replace(CALM, visits=np.array([visits, 10])))
+    notes = warnings_of(replace(CALM, visits=np.array([visits, 10])))
     assert len(notes) == (remark is not None)
     assert all(remark in note and "'a'" in note and "'b'" not in note for note in notes)
 
 
 @pytest.mark.parametrize(("radius", "diverges"), [(0.999, False), (1.0, False), (1.001, True), (2.0, True)])
 def test_a_radius_above_1_means_divergence_and_rounding_does_not(radius, diverges):
-    notes = evaluation_warnings(replace(CALM, spectral_radius=radius, sup_norm=5.0))
+    notes = warnings_of(replace(CALM, spectral_radius=radius, sup_norm=5.0))
     assert len(notes) == diverges and all("diverge" in note for note in notes)
 
 
 def test_a_bound_above_1_alone_proves_no_divergence():
-    assert evaluation_warnings(replace(CALM, spectral_radius=None, sup_norm=5.0)) == []
+    assert warnings_of(replace(CALM, spectral_radius=None, sup_norm=5.0)) == []
 
 
 @pytest.mark.parametrize(("remaining", "warned"), [(0.0199, False), (0.0201, True)])
 def test_a_hundredth_of_the_largest_value_is_close_enough(remaining, warned):
-    assert len(evaluation_warnings(replace(CALM, remaining=remaining))) == warned
+    assert len(warnings_of(replace(CALM, remaining=remaining))) == warned
 
 
 @pytest.mark.parametrize(("remaining", "warned"), [(1e-10, False), (1e-8, True)])
 def test_where_all_values_are_0_rounding_is_no_distance(remaining, warned):
-    assert len(evaluation_warnings(replace(CALM, values=np.zeros(2), remaining=remaining))) == warned
+    assert len(warnings_of(replace(CALM, values=np.zeros(2), remaining=remaining))) == warned
 
 
 @pytest.mark.parametrize(("radius", "words"), [(0.999, "below 1: layers converge"), (1.0, "not below 1")])
 def test_a_radius_of_exactly_1_is_not_called_convergence(radius, words):
-    assert f"({words})" in evaluation_text(replace(CALM, spectral_radius=radius), "a log")
+    assert f"({words})" in table_text(replace(CALM, spectral_radius=radius), "a log")
 
 
 @pytest.mark.parametrize(("margin", "words"), [(0.001, "holds"), (0.0, "does not hold"), (-0.1, "does not hold")])
 def test_a_margin_of_exactly_0_is_not_enough(margin, words):
-    assert f"(contraction condition {words})" in evaluation_text(replace(CALM, margin=margin), "a log")
+    assert f"(contraction condition {words})" in table_text(replace(CALM, margin=margin), "a log")
 
 
 WALK = Trajectory([0, 1, 0, 2, 1, 0, 1, 2, 0, 1, 0], [1.0, 0.0, 1.0, -2.0, 0.5, 1.0, 0.0, -2.0, 1.0, 0.25])

@@ -1,0 +1,23 @@
+"""`icrl-teach start`: a learner's own copy of the notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from icrl_teach.course import copy_course
+
+
+@click.command("start")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--beside", is_flag=True, help="Write the new version of a file you changed next to it: NAME.new.ipynb.")
+def command(directory: Path, beside: bool) -> None:
+    """Copy the lessons and exercises to DIR, to work in. A file there that differs is never overwritten."""
+    report = copy_course(directory, beside)
+    for path in report.kept:
+        click.echo(f"kept your {path}, which differs from the installed version")
+    if report.kept and not beside:
+        click.echo(f"To get the installed version beside yours: icrl-teach start {directory} --beside")
+    click.echo(f"{len(report.written)} files written to {directory}, {len(report.same)} were there already.")
+    click.echo(f"Open them with: icrl-teach lab {directory}")
