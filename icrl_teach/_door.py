@@ -255,14 +255,11 @@ def _length(dim: str, sizes: dict[str, Any]) -> int | None:
 def _check_memory(dims: tuple[str, ...], sizes: dict[str, Any], arguments: dict[str, Any]) -> None:
     """Raise ValueError if what will be returned is larger than half of this computer's memory."""
     counts = [name for name in arguments if type(arguments[name]) is int and any(name in dim for dim in dims)]
-    lengths = [length for dim in dims if (length := _length(dim, sizes)) is not None]
-    if not counts or len(lengths) < len(dims):
-        return
-    need, limit = 8 * math.prod(lengths), _memory() / 2
+    need, limit = 8 * math.prod(_length(dim, sizes) or 1 for dim in dims), _memory() / 2
     if need > limit:
         values = " and ".join(f"{name} is {arguments[name]:,}" for name in counts)
         raise ValueError(
-            f"{values}; the result would take {need / 2**30:,.3g} GiB, and half of this computer's memory is "
+            f"{values}; the result takes {need / 2**30:,.3g} GiB, and half of this computer's memory is "
             f"{limit / 2**30:.3g} GiB: use a smaller {counts[0]}"
         )
 

@@ -124,6 +124,7 @@ def _check_seed(name: str, value: Any) -> int:
 
 
 Gamma = Annotated[float, lambda _name, value: check_gamma(value)]
+Discount = Annotated[float, lambda _name, value: check_gamma(value, ends=True)]  # 1 only where walks end
 Positive = Annotated[float, check_positive]
 Probability = Annotated[float, check_probability]
 Count = Annotated[int, check_count]  # 1, 2, ...

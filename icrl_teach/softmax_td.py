@@ -8,40 +8,48 @@ Walks that end, and their two flags a position, are those of `td.py` (section 3,
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
 
-from icrl_teach._validate import (
-    ArrayLike,
-    check_count,
-    check_finite,
-    check_gamma,
-    column_flags,
-    finite_array,
-    flag_array,
-)
+from icrl_teach._door import door
+from icrl_teach._validate import ArrayLike, Discount, Natural, check_gamma, column_flags, flag_array, shown
 from icrl_teach.features import feature_table
 from icrl_teach.mrp import Trajectory
-from icrl_teach.td import _context, _initial, errors, flags_and_gamma
+from icrl_teach.td import _initial, errors, flags_and_gamma
 
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def inner_product(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+@door
+def inner_product(queries: Float[np.ndarray, "q d"], keys: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "q n"]:
     """The score the Transformer realises: g(s, s') = <x(s), x(s')>. (q, d), (n, d) -> (q, n)."""
     return queries @ keys.T
 
 
-def log_inner_product(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+@door
+def log_inner_product(queries: Float[np.ndarray, "q d"], keys: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "q n"]:
     """g = log <x, x'>, whose softmax is the linear kernel divided by its sum (section 2, case 2).
 
     Raises ValueError unless all inner products are positive.
     """
     products = queries @ keys.T
     if not (products > 0).all():
-        raise ValueError(f"the smallest inner product is {products.min():.3g}; log_inner_product needs positive ones")
+        raise ValueError(
+            f"the smallest inner product is {products.min():.3g}; log_inner_product needs positive ones: "
+            "queries and keys must not point apart"
+        )
     return np.log(products)
+
+
+def scored(score: Score, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """The scores that a function of the user's gives. Raises ValueError unless they are (q, n) numbers."""
+    scores = np.asarray(score(queries, keys))
+    if scores.shape != (len(queries), len(keys)) or scores.dtype.kind not in "iuf" or np.isnan(scores).any():
+        wanted = f"numbers of shape {(len(queries), len(keys))}"
+        raise ValueError(f"score returned {shown(scores)}; it must return {wanted}, without NaN")
+    return scores
 
 
 def _softmax_rows(scores: np.ndarray) -> np.ndarray:
@@ -50,9 +58,10 @@ def _softmax_rows(scores: np.ndarray) -> np.ndarray:
     return exp / exp.sum(axis=-1, keepdims=True)
 
 
+@door
 def softmax_weights(
-    queries: ArrayLike,
-    keys: ArrayLike,
+    queries: Annotated[ArrayLike, "q d"],
+    keys: Annotated[ArrayLike, "n d"],
     beta: float = 1.0,
     score: Score = inner_product,
     source: ArrayLike | None = None,
@@ -66,12 +75,8 @@ def softmax_weights(
     >>> softmax_weights([[1.0]], [[0.0], [0.0]]).tolist()
     [[0.5, 0.5]]
     """
-    q, k = finite_array("queries", queries, 2), finite_array("keys", keys, 2)
-    if q.shape[1] != k.shape[1]:
-        raise ValueError(f"queries have {q.shape[1]} features and keys {k.shape[1]}; they must have equally many")
-    if len(k) < 1:
-        raise ValueError("keys is empty; a context needs at least one transition")
-    scores = check_finite("beta", beta) * score(q, k)
+    q, k = np.asarray(queries), np.asarray(keys)
+    scores = beta * scored(score, q, k)
     if source is not None:
         teaches = flag_array("source", source, (len(k),))
         if not teaches.any():
@@ -80,30 +85,28 @@ def softmax_weights(
     return _softmax_rows(scores)
 
 
-def _step_sizes(alpha: ArrayLike, n_iterations: int, n_positions: int) -> np.ndarray:
-    steps, shape = np.asarray(alpha, dtype=np.float64), (n_iterations, n_positions)
+def _step_sizes(alpha: ArrayLike, n_iterations: Natural, n_positions: int) -> np.ndarray:
+    steps = np.asarray(alpha)
     try:
-        steps = np.broadcast_to(steps, shape)
+        return np.broadcast_to(steps, (n_iterations, n_positions))
     except ValueError:
         raise ValueError(
             f"alpha has shape {steps.shape}; it must be a number, ({n_positions},) for one step size a position, or "
             f"({n_iterations}, 1) for one an iteration"
         ) from None
-    if not np.isfinite(steps).all():
-        raise ValueError("alpha holds NaN or infinity; every step size must be a finite number")
-    return steps
 
 
+@door
 def kernel_td(
-    weights: ArrayLike,
-    rewards: ArrayLike,
-    gamma: float,
-    n_iterations: int,
-    alpha: ArrayLike = 1.0,
+    weights: Annotated[ArrayLike, "m+1 m"],
+    rewards: Annotated[ArrayLike, "m"],
+    gamma: Discount,
+    n_iterations: Natural,
+    alpha: Annotated[ArrayLike, "..."] = 1.0,
     v0: ArrayLike | None = None,
     source: ArrayLike | None = None,
     continues: ArrayLike | None = None,
-) -> Float[np.ndarray, "n_iterations_plus_1 m_plus_1"]:
+) -> Float[np.ndarray, "{n_iterations}+1 m_plus_1"]:
     """v_{l+1}(S_j) = v_l(S_j) + alpha sum_k K(S_j, S_{k-1}) delta_k for any weights K, synchronously.
 
     weights: (m+1, m), row j = query position, column k-1 = source; rewards: (m,); alpha: a number, (m+1,) for one
@@ -111,11 +114,9 @@ def kernel_td(
     positions, (m+1,): delta is 0 where nothing teaches, so weights there do not matter.
     Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
     """
-    K, r = finite_array("weights", weights, 2), finite_array("rewards", rewards, 1)
-    if K.shape != (len(r) + 1, len(r)):
-        raise ValueError(f"weights has shape {K.shape}; {len(r)} rewards need shape {(len(r) + 1, len(r))}")
+    K, r = np.asarray(weights), np.asarray(rewards)
     *flags, gamma = flags_and_gamma(source, continues, gamma, len(r) + 1)
-    steps = _step_sizes(alpha, check_count("n_iterations", n_iterations, 0), len(r) + 1)
+    steps = _step_sizes(alpha, n_iterations, len(r) + 1)
     values = [_initial("v0", v0, len(r) + 1)]
     for step in steps:
         delta = errors(values[-1], r, gamma, *flags)  # every residual uses the same old values
@@ -123,18 +124,19 @@ def kernel_td(
     return np.stack(values)
 
 
+@door
 def weighted_softmax_td(
-    features: ArrayLike,
-    rewards: ArrayLike,
-    gamma: float,
-    n_iterations: int,
-    alpha: ArrayLike = 1.0,
+    features: Annotated[ArrayLike, "m+1 d"],
+    rewards: Annotated[ArrayLike, "m"],
+    gamma: Discount,
+    n_iterations: Natural,
+    alpha: Annotated[ArrayLike, "..."] = 1.0,
     beta: float = 1.0,
     v0: ArrayLike | None = None,
     score: Score = inner_product,
     source: ArrayLike | None = None,
     continues: ArrayLike | None = None,
-) -> Float[np.ndarray, "n_iterations_plus_1 m_plus_1"]:
+) -> Float[np.ndarray, "{n_iterations}+1 m_plus_1"]:
     """Weighted softmax TD in trajectory form (Xie et al., eqs. 8 and 9); row l holds v_l at every position.
 
     features: (m+1, d), the row of each position, the last one being the query; rewards: (m,);
@@ -145,14 +147,18 @@ def weighted_softmax_td(
     >>> weighted_softmax_td([[1.0], [1.0]], [2.0], gamma=0.0, n_iterations=1).tolist()
     [[0.0, 0.0], [2.0, 2.0]]
     """
-    x, r = _context(features, rewards)
+    x, r = np.asarray(features), np.asarray(rewards)
     teaches, goes_on = column_flags(source, continues, len(x))
     weights = softmax_weights(x, x[:-1], beta, score, teaches[:-1])
     return kernel_td(weights, r, gamma, n_iterations, alpha, v0, teaches, goes_on)
 
 
+@door
 def empirical_operators(
-    trajectory: Trajectory, state_features: ArrayLike, beta: float = 1.0, score: Score = inner_product
+    trajectory: Trajectory,
+    state_features: Annotated[ArrayLike, "n_states d"],
+    beta: float = 1.0,
+    score: Score = inner_product,
 ) -> tuple[
     Float[np.ndarray, "n_states n_states"], Float[np.ndarray, "n_states n_states"], Float[np.ndarray, " n_states"]
 ]:
@@ -170,7 +176,7 @@ def empirical_operators(
     steps = (states * n_states + trajectory.states[1:])[follows]
     pairs = np.bincount(steps, minlength=n_states**2)
     seen = visits > 0
-    scores = check_finite("beta", beta) * score(table, table[seen])
+    scores = beta * scored(score, table, table[seen])
     exp = np.exp(scores - scores.max(axis=1, keepdims=True))
     per_visit = np.zeros((n_states, n_states))  # K(s', s) for one visit of s'; states not visited weigh nothing
     per_visit[:, seen] = exp / (exp @ visits[seen])[:, None]
@@ -182,25 +188,23 @@ def _operator_gamma(M: np.ndarray, Q: np.ndarray, gamma: float) -> float:
     return check_gamma(gamma, ends=bool((M.sum(axis=1) - Q.sum(axis=1) > 1e-12).any()))
 
 
+@door
 def operator_td(
     M: Float[np.ndarray, "n_states n_states"],
     Q: Float[np.ndarray, "n_states n_states"],
     rho: Float[np.ndarray, " n_states"],
-    gamma: float,
-    n_iterations: int,
+    gamma: Discount,
+    n_iterations: Natural,
     alpha: float = 1.0,
     v0: ArrayLike | None = None,
-) -> Float[np.ndarray, "n_iterations_plus_1 n_states"]:
+) -> Float[np.ndarray, "{n_iterations}+1 n_states"]:
     """Weighted softmax TD in operator form: v_{l+1} = (I - alpha M + alpha gamma Q) v_l + alpha rho.
 
     Eq. 20 of Xie et al. is the case alpha = 1; other steps are derived for this course.
     Raises ValueError for shapes that don't fit, gamma outside [0, 1) (or 1 where no step terminated), a negative
     n_iterations, an alpha that is not finite, or a v0 of wrong length.
     """
-    alpha, square = check_finite("alpha", alpha), (len(rho), len(rho))
-    if M.shape != square or Q.shape != square:
-        raise ValueError(f"M has shape {M.shape} and Q {Q.shape}; {len(rho)} entries of rho need {square} for both")
-    gamma, n_iterations = _operator_gamma(M, Q, gamma), check_count("n_iterations", n_iterations, 0)
+    gamma = _operator_gamma(M, Q, gamma)
     values = [_initial("v0", v0, len(rho))]
     for _ in range(n_iterations):
         v = values[-1]
@@ -208,11 +212,12 @@ def operator_td(
     return np.stack(values)
 
 
+@door
 def fixed_point(
     M: Float[np.ndarray, "n_states n_states"],
     Q: Float[np.ndarray, "n_states n_states"],
     rho: Float[np.ndarray, " n_states"],
-    gamma: float,
+    gamma: Discount,
 ) -> Float[np.ndarray, " n_states"]:
     """What weighted softmax TD converges to from v_0 = 0, if it does: (M - gamma Q) v = rho (derived for this
     course, section 2).

@@ -11,24 +11,14 @@ there is one endless walk. gamma = 1 is legal only where walks terminate.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from jaxtyping import Float
 
-from icrl_teach._validate import ArrayLike, check_count, check_finite, check_gamma, column_flags, finite_array
+from icrl_teach._door import door
+from icrl_teach._validate import ArrayLike, Discount, Natural, check_gamma, column_flags, finite_array
 from icrl_teach.mrp import Trajectory, check_trajectory_gamma
-
-
-def _context(features: ArrayLike, rewards: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Checked position features (n+1, d) and rewards (n,)."""
-    x, r = finite_array("features", features, 2), finite_array("rewards", rewards, 1)
-    if len(r) < 1:
-        raise ValueError("rewards is empty; a context needs at least one transition")
-    if len(x) != len(r) + 1:
-        raise ValueError(
-            f"features has {len(x)} rows and rewards {len(r)} entries; "
-            "there must be one more row than rewards (the last row is the query state)"
-        )
-    return x, r
 
 
 def _initial(name: str, value: ArrayLike | None, length: int) -> np.ndarray:
@@ -38,10 +28,11 @@ def _initial(name: str, value: ArrayLike | None, length: int) -> np.ndarray:
     return start
 
 
+@door
 def td_errors(
-    values: Float[np.ndarray, " m_plus_1"],
-    rewards: Float[np.ndarray, " m"],
-    gamma: float,
+    values: Annotated[ArrayLike, "m+1"],
+    rewards: Annotated[ArrayLike, "m"],
+    gamma: Discount,
     source: ArrayLike | None = None,
     continues: ArrayLike | None = None,
 ) -> Float[np.ndarray, " m"]:
@@ -52,7 +43,9 @@ def td_errors(
     >>> td_errors(np.array([0.0, 1.0, 0.0]), np.array([1.0, 1.0]), gamma=0.5).tolist()
     [1.5, 0.0]
     """
-    return errors(values, rewards, gamma, *column_flags(source, continues, len(values)))
+    v, r = np.asarray(values), np.asarray(rewards)
+    *flags, gamma = flags_and_gamma(source, continues, gamma, len(v))
+    return errors(v, r, gamma, *flags)
 
 
 def errors(
@@ -71,16 +64,16 @@ def flags_and_gamma(
     return s, c, check_gamma(gamma, ends=bool((s & ~c).any()))
 
 
+@door
 def tabular_td(
-    trajectory: Trajectory, gamma: float, alpha: float, v0: ArrayLike | None = None
+    trajectory: Trajectory, gamma: Discount, alpha: float, v0: ArrayLike | None = None
 ) -> Float[np.ndarray, "n_plus_1 n_states"]:
     """Online tabular TD(0): v(S_{k-1}) += alpha delta_k, one step after the other (Sutton and Barto, eq. 6.2).
 
     Row k holds the table after the first k positions. Raises ValueError for gamma outside [0, 1) (or 1 where some state
     cannot reach a termination), an alpha that is not finite, or a v0 of wrong length.
     """
-    gamma, alpha = check_trajectory_gamma(trajectory, gamma), check_finite("alpha", alpha)
-    v = _initial("v0", v0, trajectory.n_states)
+    gamma, v = check_trajectory_gamma(trajectory, gamma), _initial("v0", v0, trajectory.n_states)
     history = [v.copy()]
     states, rewards = trajectory.states, trajectory.rewards
     source, continues = trajectory.source, trajectory.continues
@@ -92,17 +85,17 @@ def tabular_td(
     return np.stack(history)
 
 
+@door
 def batch_tabular_td(
-    trajectory: Trajectory, gamma: float, n_iterations: int, alpha: float = 1.0, v0: ArrayLike | None = None
-) -> Float[np.ndarray, "n_iterations_plus_1 n_states"]:
+    trajectory: Trajectory, gamma: Discount, n_iterations: Natural, alpha: float = 1.0, v0: ArrayLike | None = None
+) -> Float[np.ndarray, "{n_iterations}+1 n_states"]:
     """Batch tabular TD(0): v(s) += (alpha / n_s) sum over k with S_{k-1} = s of delta_k.
 
     All errors of one iteration use the same old table. States that were never left keep their value.
     Raises ValueError for gamma outside [0, 1) (or 1 where some state cannot reach a termination), a negative
     n_iterations, an alpha that is not finite, or a v0 of wrong length.
     """
-    gamma, n_iterations = check_trajectory_gamma(trajectory, gamma), check_count("n_iterations", n_iterations, 0)
-    alpha, v = check_finite("alpha", alpha), _initial("v0", v0, trajectory.n_states)
+    gamma, v = check_trajectory_gamma(trajectory, gamma), _initial("v0", v0, trajectory.n_states)
     visits, flags = np.maximum(trajectory.visits(), 1), (trajectory.source, trajectory.continues)
     history = [v]
     for _ in range(n_iterations):
@@ -112,10 +105,11 @@ def batch_tabular_td(
     return np.stack(history)
 
 
+@door
 def linear_td(
-    features: ArrayLike,
-    rewards: ArrayLike,
-    gamma: float,
+    features: Annotated[ArrayLike, "m+1 d"],
+    rewards: Annotated[ArrayLike, "m"],
+    gamma: Discount,
     alpha: float,
     w0: ArrayLike | None = None,
     source: ArrayLike | None = None,
@@ -127,9 +121,9 @@ def linear_td(
     Row k holds w after the first k positions.
     Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
     """
-    x, r = _context(features, rewards)
+    x, r = np.asarray(features), np.asarray(rewards)
     teaches, goes_on, gamma = flags_and_gamma(source, continues, gamma, len(x))
-    alpha, w = check_finite("alpha", alpha), _initial("w0", w0, x.shape[1])
+    w = _initial("w0", w0, x.shape[1])
     history = [w]
     for k in range(len(r)):
         if teaches[k]:
@@ -139,25 +133,25 @@ def linear_td(
     return np.stack(history)
 
 
+@door
 def batch_linear_td(
-    features: ArrayLike,
-    rewards: ArrayLike,
-    gamma: float,
-    n_iterations: int,
+    features: Annotated[ArrayLike, "m+1 d"],
+    rewards: Annotated[ArrayLike, "m"],
+    gamma: Discount,
+    n_iterations: Natural,
     alpha: float = 1.0,
     w0: ArrayLike | None = None,
     source: ArrayLike | None = None,
     continues: ArrayLike | None = None,
-) -> Float[np.ndarray, "n_iterations_plus_1 d"]:
+) -> Float[np.ndarray, "{n_iterations}+1 d"]:
     """Batch linear TD(0): w += (alpha / n) sum_k delta_k x(S_{k-1}), n the number of sources.
 
     features: (m+1, d), the row of each position; rewards: (m,); source, continues: flags of the positions, (m+1,).
     Raises ValueError for shapes that don't fit, NaN or infinity, or gamma outside [0, 1).
     """
-    x, r = _context(features, rewards)
+    x, r = np.asarray(features), np.asarray(rewards)
     *flags, gamma = flags_and_gamma(source, continues, gamma, len(x))
-    n, n_iterations = int(flags[0].sum()), check_count("n_iterations", n_iterations, 0)
-    alpha, w = check_finite("alpha", alpha), _initial("w0", w0, x.shape[1])
+    n, w = int(flags[0].sum()), _initial("w0", w0, x.shape[1])
     history = [w]
     for _ in range(n_iterations):
         w = w + alpha / n * errors(x @ w, r, gamma, *flags) @ x[:-1]
@@ -165,10 +159,11 @@ def batch_linear_td(
     return np.stack(history)
 
 
+@door
 def lstd(
-    features: ArrayLike,
-    rewards: ArrayLike,
-    gamma: float,
+    features: Annotated[ArrayLike, "m+1 d"],
+    rewards: Annotated[ArrayLike, "m"],
+    gamma: Discount,
     ridge: float = 0.0,
     source: ArrayLike | None = None,
     continues: ArrayLike | None = None,
@@ -179,9 +174,9 @@ def lstd(
     source, continues: flags of the positions, (m+1,): sums run over sources, and x_k is 0 where nothing continues.
     Least-squares TD (Bradtke and Barto, 1996). Raises ValueError if A is singular and ridge is 0, or ridge is negative.
     """
-    x, r = _context(features, rewards)
+    x, r = np.asarray(features), np.asarray(rewards)
     teaches, goes_on, gamma = flags_and_gamma(source, continues, gamma, len(x))
-    if check_finite("ridge", ridge) < 0:
+    if ridge < 0:
         raise ValueError(f"ridge is {ridge}; it must be 0 or a small positive number such as 1e-6")
     own, following = np.where(teaches[:-1, None], x[:-1], 0.0), np.where(goes_on[:-1, None], x[1:], 0.0)
     A = own.T @ (own - gamma * following) + ridge * np.eye(x.shape[1])
@@ -195,7 +190,8 @@ def lstd(
     return np.linalg.solve(A, r @ own)
 
 
-def certainty_equivalence_value(trajectory: Trajectory, gamma: float) -> Float[np.ndarray, " n_states"]:
+@door
+def certainty_equivalence_value(trajectory: Trajectory, gamma: Discount) -> Float[np.ndarray, " n_states"]:
     """The value of the chain that was observed: transition frequencies and mean rewards, then solve.
 
     It is what batch tabular TD converges to (Sutton and Barto, section 6.3), from v_0 = 0 (a state that was never left

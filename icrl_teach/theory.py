@@ -10,7 +10,7 @@ from jaxtyping import Float
 from icrl_teach._door import door
 from icrl_teach._validate import ArrayLike, Gamma, Natural
 from icrl_teach.mrp import MarkovRewardProcess
-from icrl_teach.softmax_td import Score, inner_product
+from icrl_teach.softmax_td import Score, inner_product, scored
 
 
 @door
@@ -30,7 +30,7 @@ def matching_matrix(
     if len(table) != mrp.n_states:
         raise ValueError(f"state_features has {len(table)} rows; the process has {mrp.n_states} states")
     mu = mrp.stationary_distribution()
-    scores = beta * score(table, table)
+    scores = beta * scored(score, table, table)
     above = scores - scores[:, mu > 0].max(axis=1, keepdims=True)  # positive only where mu is 0: nothing to overflow
     weights = mu * np.exp(np.minimum(above, 0.0))
     return weights / weights.sum(axis=1, keepdims=True)

@@ -186,12 +186,18 @@ REFUSED = {
     ),
     "features one row short": (
         lambda: weighted_softmax_td(X[:2], R, 0.9, 3),
-        "features has 2 rows and rewards 2 entries; there must be one more row than rewards",
+        r"features has shape \(2, 2\); it must have shape \(m\+1, d\), where m is 2 in rewards",
     ),
-    "empty context": (lambda: weighted_softmax_td(X[:1], [], 0.9, 3), "rewards is empty; .* at least one transition"),
+    "empty context": (
+        lambda: weighted_softmax_td(X[:1], [], 0.9, 3),
+        r"rewards is empty, of shape \(0,\); .* each at least 1",
+    ),
     "NaN feature": (lambda: lstd([[NAN], [1]], [1.0], 0.9), r"features\[0, 0\] is nan"),
-    "queries and keys": (lambda: softmax_weights(EYE, np.ones((2, 3))), "queries have 2 features and keys 3"),
-    "no keys": (lambda: softmax_weights(EYE, np.ones((0, 2))), "keys is empty; .* at least one transition"),
+    "queries and keys": (
+        lambda: softmax_weights(EYE, np.ones((2, 3))),
+        r"keys has shape \(2, 3\); it must have shape \(n, d\), where d is 2 in queries",
+    ),
+    "no keys": (lambda: softmax_weights(EYE, np.ones((0, 2))), r"keys is empty, of shape \(0, 2\); .* each at least 1"),
     "beta": (lambda: softmax_weights(EYE, EYE, beta=INF), "beta is inf; it must be a finite number"),
     "beta of a matrix": (
         lambda: matching_matrix(MarkovRewardProcess(EYE[::-1], ONES, 0.9), EYE, NAN),
@@ -219,7 +225,10 @@ REFUSED = {
         lambda: TaskBatch(torch.tensor([[[2.0, -1.0], [0.0, 1.0]]]), torch.ones(1, 2), 0.9),
         "entries are 0 or more and sum to 1",
     ),
-    "weights": (lambda: kernel_td(EYE, ONES, 0.9, 3), r"weights has shape \(2, 2\); 2 rewards need shape \(3, 2\)"),
+    "weights": (
+        lambda: kernel_td(EYE, ONES, 0.9, 3),
+        r"weights has shape \(2, 2\); it must have shape \(m\+1, m\), where m is 2",
+    ),
     "v0 of a context": (lambda: weighted_softmax_td(X, R, 0.9, 3, v0=[1.0]), "v0 has 1 entries; it needs 3"),
     "v0 of a table": (lambda: tabular_td(WALK, 0.9, 0.1, v0=[1.0]), "v0 has 1 entries; it needs 2"),
     "w0": (lambda: linear_td(X, R, 0.9, 0.1, w0=[1.0]), "w0 has 1 entries; it needs 2"),
@@ -359,7 +368,7 @@ def test_a_step_size_of_wrong_shape_is_refused(alpha):
 
 
 def test_a_step_size_that_is_not_finite_is_refused():
-    with pytest.raises(ValueError, match="alpha holds NaN or infinity"):
+    with pytest.raises(ValueError, match="alpha is nan; every entry must be a finite number"):
         kernel_td([[1.0], [1.0]], [1.0], 0.5, 4, np.nan)
 
 
