@@ -15,7 +15,7 @@ lab: .venv/.lab
 
 test: .venv/.test
 	$(BIN)/python -m pytest tests -n 2 --dist worksteal --cov=icrl_teach --cov-fail-under=95
-	$(BIN)/python -m pytest $(NOTEBOOKS) -n 2 --dist loadscope lessons solutions
+	PYTHONPATH=tests $(BIN)/python -m pytest $(NOTEBOOKS) -p budgets -n 2 --dist loadscope lessons solutions
 
 demo: .venv/.lab
 	$(BIN)/icrl-teach demo

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from budgets import budget, pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401 (hooks and a fixture)
+
 if "icrl_teach" in sys.modules:
     raise RuntimeError("icrl_teach was imported before tests/conftest.py, so shapes would go unchecked")
 # An int is a float to Python's typing rules (PEP 484); beartype has to be told.
@@ -29,24 +31,6 @@ settings.register_profile(
 )
 settings.register_profile("hasty", settings.get_profile("course"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("course")
-
-
-@pytest.fixture
-def budget(record_property):
-    """budget(what, used, allowed, unit): a line of the table at the end of the run. Reported, never enforced."""
-    return lambda *line: record_property("budget", line)
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    reports = [report for each in ("passed", "failed") for report in terminalreporter.stats.get(each, [])]
-    lines = [line for r in reports if r.when == "call" for name, line in r.user_properties if name == "budget"]
-    lines.sort(key=lambda line: -line[1] / line[2])
-    shown = [line for line in lines if line[1] > line[2] / 2]
-    if lines:
-        rest = f"{len(lines) - len(shown)} of {len(lines)} used less than half"
-        terminalreporter.section(f"budgets, reported and never enforced; {rest}")
-    for what, used, allowed, unit in shown:
-        terminalreporter.write_line(f"{what:<40} {used:>6.2f} of {allowed:g} {unit}{'  OVER' * (used > allowed)}")
 
 
 @pytest.fixture

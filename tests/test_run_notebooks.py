@@ -1,41 +1,20 @@
-"""Notebooks are run: same outputs again, within the budget of time and memory; untouched sheets greet the learner."""
+"""Notebooks are run: the same outputs again (nbval compares all of them); untouched sheets greet the learner."""
 
 from __future__ import annotations
 
 import shutil
-import time
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell
 
 import guards
 import notebooks
 from guards import EXERCISES, LESSONS, SOLUTIONS
 from patience import PATIENCE
 
-SECONDS = {"09": 90.0, "10": 90.0}  # lessons that train; the others have 20
-GIGABYTES = 1.5
-PEAK = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2)"
 
-
-@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
-def test_a_lesson_runs_and_keeps_its_budget_of_memory(path, budget):
-    nb = guards.read(path)
-    nb.cells.append(new_code_cell(PEAK))
-    client = NotebookClient(
-        nb, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
-    )
-    start = time.monotonic()
-    client.execute()
-    seconds, gigabytes = time.monotonic() - start, float(nb.cells[-1].outputs[0].text)
-    budget(path.stem, seconds, SECONDS.get(path.stem[:2], 20.0), "s")
-    budget(path.stem, gigabytes, GIGABYTES, "GB")
-    assert gigabytes <= GIGABYTES
-
-
-@pytest.mark.parametrize("path", [LESSONS[0], LESSONS[-1], SOLUTIONS[0]], ids=lambda p: f"{p.parent.name}-{p.stem}")
+@pytest.mark.parametrize("path", [LESSONS[5], SOLUTIONS[0]], ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_executing_twice_changes_nothing_and_agrees_with_what_is_stored(path, tmp_path):
     shutil.copytree(guards.ROOT / path.parent.name, tmp_path / path.parent.name)
     mine = tmp_path / path.parent.name / path.name

@@ -80,9 +80,9 @@ def test_without_the_margin_one_iteration_can_stretch_an_error(rng):
 
 def test_the_floor_falls_like_one_over_the_square_root_of_n():
     """Depth 300 leaves only the statistical error; chunks of long walks give many short contexts for free."""
-    gamma, depth, lengths = 0.7, 300, [1_000, 10_000, 100_000, 1_000_000]
+    gamma, depth, lengths = 0.7, 300, [1_000, 10_000, 100_000]
     errors: dict[int, list[float]] = {n: [] for n in lengths}
-    for seed in range(6):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         mrp = MarkovRewardProcess(*random_chain(rng, 4), gamma)
         features = one_hot(4, required_sharpness(mrp.stationary_distribution().min(), gamma, 0.05) + 1)

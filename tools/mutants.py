@@ -31,18 +31,20 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "icrl_teach"
 # The tests of each module, the likeliest to notice first.
 TESTS = {
-    "mrp.py": ["mrp", "td", "bad_input"],
+    "mrp.py": ["mrp", "td", "episodes", "bad_input"],
     "features.py": ["features", "package", "bad_input"],
     "tasks.py": ["tasks", "bad_input"],
-    "td.py": ["td", "bad_input", "softmax_td"],
-    "softmax_td.py": ["softmax_td", "theory", "bad_input", "package"],
+    "td.py": ["td", "episodes", "bad_input", "softmax_td"],
+    "softmax_td.py": ["softmax_td", "episodes", "theory", "bad_input", "package"],
     "theory.py": ["theory", "bad_input", "package"],
-    "prompt.py": ["transformer", "bad_input"],
-    "attention.py": ["transformer", "breaking", "bad_input"],
-    "transformer.py": ["transformer", "breaking", "bad_input"],
-    "losses.py": ["pretraining", "emergence", "bad_input"],
-    "emergence.py": ["emergence", "bad_input", "cli_pretrain"],
-    "evaluation.py": ["cli", "bad_input"],
+    "prompt.py": ["transformer", "episodes", "bad_input"],
+    "attention.py": ["breaking", "transformer", "bad_input"],
+    "transformer.py": ["breaking", "transformer", "episodes", "bad_input"],
+    "pretraining/batches.py": ["pretraining_batches", "pretraining_answers", "pretraining_losses", "emergence"],
+    "pretraining/answers.py": ["pretraining_answers", "pretraining_losses", "emergence"],
+    "pretraining/losses.py": ["pretraining_losses", "pretraining_training", "emergence"],
+    "emergence.py": ["emergence", "cli_pretrain", "bad_input"],
+    "evaluation.py": ["evaluation", "cli", "bad_input"],
 }
 # (file, line without indentation, change): why no test can tell it from the original.
 EQUIVALENT: dict[tuple[str, str, str], str] = {}

@@ -17,9 +17,11 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from tqdm import tqdm
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 STUB = {"python": '# Write your answer here, then delete the next line.\nraise NotImplementedError("not written yet")'}
+ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})  # without it every kernel prints a warning
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
@@ -67,6 +69,7 @@ def execute(path: Path) -> None:
         notebook,
         timeout=600,  # seconds a cell: it only guards against hanging
         kernel_name="python3",
+        config=ENCRYPTED,
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
     )
@@ -91,7 +94,6 @@ def _join_streams(notebook: NotebookNode) -> NotebookNode:
 def exercise_from(solution: Path) -> NotebookNode:
     """A sheet for learners: solutions become stubs and outputs go, by nbgrader's own preprocessors."""
     from nbgrader.preprocessors import ClearOutput, ClearSolutions, LockCells
-    from traitlets.config import Config
 
     config = Config()
     config.ClearSolutions.code_stub = STUB
