@@ -125,13 +125,19 @@ class Check:
             return type(error)
 
     def _hint_of(self, function: Function, cases: Sequence[Case], part: int | None) -> str:
-        """The hint of the first mistake that gives what the learner's function gives, on every case it is wrong on."""
-        asked = [(one, self._outcome(self._ask, function, one)) for one in cases]
-        wrong_on = [(one, got) for one, got in asked if not self._agree(got, self._parts(self.right, one), part)]
+        """The hint of a mistake that gives what the learner's function gives, on each case it is wrong on.
+
+        Of several such mistakes it is the one that agrees with the learner on most other cases, too.
+        """
+        asked = [self._outcome(self._ask, function, one) for one in cases]
+        right = [self._agree(got, self._parts(self.right, one), part) for one, got in zip(cases, asked, strict=True)]
+        best, most = "", -1
         for hint, wrong in self.planted():
-            if all(self._agree(got, self._outcome(self._parts, wrong, one), part) for one, got in wrong_on):
-                return hint
-        return ""
+            planted = (self._outcome(self._parts, wrong, one) for one in cases)
+            agrees = [self._agree(got, out, part) for got, out in zip(asked, planted, strict=True)]
+            if all(a or r for a, r in zip(agrees, right, strict=True)) and sum(agrees) > most:
+                best, most = hint, sum(agrees)
+        return best
 
     def _agree(self, a: Any, b: Any, part: int | None) -> bool:
         if isinstance(a, type) or isinstance(b, type):

@@ -36,7 +36,7 @@ def as_given(function: Callable[..., Any], check: Check) -> Callable[..., Any]:
 
     def given(value: Any) -> Any:
         value = np.asarray(value) if isinstance(value, list | np.generic) else value
-        return check.give(value) if isinstance(value, np.ndarray) else value
+        return check.give(value.copy()) if isinstance(value, np.ndarray) else value
 
     def answer(*args: Any) -> Any:
         got = function(*map(plain, args))
