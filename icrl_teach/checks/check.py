@@ -133,10 +133,14 @@ class Check:
         right = [self._agree(got, self._parts(self.right, one), part) for one, got in zip(cases, asked, strict=True)]
         best, most = "", -1
         for hint, wrong in self.planted():
-            planted = (self._outcome(self._parts, wrong, one) for one in cases)
-            agrees = [self._agree(got, out, part) for got, out in zip(asked, planted, strict=True)]
-            if all(a or r for a, r in zip(agrees, right, strict=True)) and sum(agrees) > most:
-                best, most = hint, sum(agrees)
+            agreeing = 0
+            for one, got, fine in zip(cases, asked, right, strict=True):
+                agrees = self._agree(got, self._outcome(self._parts, wrong, one), part)
+                if not (agrees or fine):
+                    break
+                agreeing += agrees
+            else:
+                best, most = (hint, agreeing) if agreeing > most else (best, most)
         return best
 
     def _agree(self, a: Any, b: Any, part: int | None) -> bool:
