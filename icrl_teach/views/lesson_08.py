@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from icrl_teach.features import one_hot
-from icrl_teach.figures import STYLE, View, colors, new_figure
+from icrl_teach.figures import STYLE, View, colors, curves, new_figure
 from icrl_teach.mrp import MarkovRewardProcess, Trajectory
 from icrl_teach.softmax_td import empirical_operators
 from icrl_teach.tasks import sample_family
@@ -77,6 +79,22 @@ def evaluation_view(depth: int, context: float, family: str) -> View:
         f"states of one chain, from the network and exact; {never} of them were never left."
     )
     return View(figure, alt, numbers)
+
+
+def temperature_picture(taus: Sequence[float], parts: np.ndarray) -> Figure:
+    """Left: squared bias and variance of the differences between states at 10 layers. Right: their sum by depth.
+
+    parts: (n_taus, 4, 3), at 3, 10, 30 layers and in the limit: squared bias, variance, level.
+    """
+    figure, (left, right) = new_figure(1, 2, size=(10.5, 4.2))
+    look: dict[str, Any] = {"xscale": "log", "xlabel": "tau", "ylabel": "mean square, differences of states"}
+    bias, variance = parts[:, 1, :2].T
+    shown = {"squared bias": bias, "variance": variance, "sum": bias + variance}
+    curves(taus, shown, title="10 layers: bias against variance", ax=left, **look)
+    sums = parts[..., :2].sum(axis=-1).T
+    shown = dict(zip(["3 layers", "10 layers", "30 layers", "limit"], sums, strict=True))
+    curves(taus, shown, title="More layers: the best tau moves left", ax=right, **look)
+    return figure
 
 
 def _draw_errors(ax: Axes, depth: int, low: np.ndarray, middle: np.ndarray, high: np.ndarray) -> None:
