@@ -5,7 +5,6 @@ PIP_ARGS ?=
 BIN := .venv/bin
 # Jupyter refuses root unless told otherwise; in a container one usually is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
-NOTEBOOKS := --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-sanitize-with tests/sanitize.cfg
 
 .PHONY: lab test demo lint bench mutants notebooks exercises picture clean
 
@@ -15,7 +14,7 @@ lab: .venv/.lab
 
 test: .venv/.test
 	$(BIN)/python -m pytest tests -n 2 --dist worksteal --cov=icrl_teach --cov-fail-under=95
-	PYTHONPATH=tests $(BIN)/python -m pytest $(NOTEBOOKS) -p budgets -n 2 --dist loadscope lessons solutions
+	$(BIN)/icrl-teach validate lessons solutions --jobs 2
 
 demo: .venv/.lab
 	$(BIN)/icrl-teach demo
@@ -33,7 +32,7 @@ mutants: .venv/.test
 	nice -n 10 $(BIN)/python tools/mutants.py
 
 notebooks: .venv/.test
-	$(BIN)/python tools/notebooks.py execute
+	$(BIN)/icrl-teach validate --update lessons solutions --jobs 2
 	$(BIN)/python tools/notebooks.py exercises
 
 exercises: .venv/.test

@@ -44,7 +44,7 @@ def check_package(requirement: str) -> Check:
     try:
         version = metadata.version(name)
         if name != "jupyterlab":  # a whole server: seconds to import, and the kernel is checked by itself
-            import_module(name.replace("-", "_"))
+            import_module({"pillow": "PIL"}.get(name, name.replace("-", "_")))
     except metadata.PackageNotFoundError:
         return Check(name, False, "not installed", remedy)
     except Exception as error:  # a broken binary can raise anything

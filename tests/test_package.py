@@ -24,7 +24,19 @@ FLOORS = [
     *("td", "softmax_td", "theory", "prompt", "attention", "transformer"),
     *("pretraining.config", "pretraining.batches", "pretraining.answers", "pretraining.losses"),
     *("pretraining.processes", "pretraining.checkpoints", "pretraining.training", "losses"),
-    *("emergence", "course", "comparison", "evaluation", "doctor", "figures", "views", "widgets", "checks", "cli"),
+    *(
+        "emergence",
+        "course",
+        "comparison",
+        "evaluation",
+        "doctor",
+        "figures",
+        "views",
+        "widgets",
+        "checks",
+        "validation",
+        "cli",
+    ),
 ]
 
 

@@ -1,10 +1,9 @@
-"""Notebooks are run: the same outputs again (nbval compares all of them); untouched sheets greet the learner."""
+"""Notebooks are run: storing them again changes nothing; untouched sheets greet the learner."""
 
 from __future__ import annotations
 
 import shutil
 
-import nbformat
 import pytest
 from nbclient import NotebookClient
 
@@ -15,14 +14,11 @@ from patience import PATIENCE
 
 
 @pytest.mark.parametrize("path", [LESSONS[5], SOLUTIONS[0]], ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_executing_twice_changes_nothing_and_agrees_with_what_is_stored(path, tmp_path):
+def test_executing_changes_nothing_that_is_stored(path, tmp_path):
     shutil.copytree(guards.ROOT / path.parent.name, tmp_path / path.parent.name)
     mine = tmp_path / path.parent.name / path.name
     notebooks.execute(mine)
-    once = mine.read_bytes()
     assert guards.same_but_for_pictures(guards.read(mine), guards.read(path))
-    notebooks.execute(mine)
-    assert mine.read_bytes() == once
 
 
 @pytest.mark.parametrize("path", EXERCISES, ids=lambda p: p.stem)
@@ -47,11 +43,3 @@ def test_an_untouched_exercise_says_not_written_yet(path):
                 )
                 missing = output.ename in ("NameError", "KeyError") and cell not in checks
                 assert unwritten or missing, (cell.id, output.evalue)
-
-
-def test_settle_makes_widget_ids_follow_from_their_order():
-    def made(*ids):
-        state = {i: {"model_name": "HTMLModel", "state": {"layout": f"IPY_MODEL_{i}"}} for i in ids}
-        return nbformat.v4.new_notebook(metadata={"widgets": {notebooks.WIDGETS: {"state": state, "version_major": 2}}})
-
-    assert notebooks.settle(made("a" * 32, "b" * 32)) == notebooks.settle(made("9" * 32, "3" * 32))

@@ -22,6 +22,7 @@ COMMANDS = [
     "lab",
     "pretrain",
     "start",
+    "validate",
 ]
 
 
