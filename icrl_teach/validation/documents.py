@@ -116,7 +116,8 @@ def _repair(notebook: NotebookNode) -> None:
             cell.setdefault("outputs", [])
             cell.setdefault("execution_count", None)
             for output in cell.outputs:
-                output.setdefault("metadata", NotebookNode())
+                if output.output_type in ("display_data", "execute_result"):
+                    output.setdefault("metadata", NotebookNode())
                 if output.output_type == "stream":
                     output.setdefault("name", "stdout")
                     output.setdefault("text", "")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import psutil
 
 from icrl_teach.validation import documents, execute, static, update
@@ -193,7 +194,11 @@ def _store(document: Document, outcome: Outcome, first: execute.Run, verdict: Ve
     changes = [f for f in verdict.findings if f.rule in update.DIFFERS]
     for finding in changes:
         show(finding.line().split("; fix:")[0] + (f"\n{indented(finding.detail)}" if finding.detail else ""))
-    outcome.changed = update.write(document, notebook)
+    try:
+        outcome.changed = update.write(document, notebook)
+    except nbformat.ValidationError as error:
+        show(f"{document.name}: kept as it was; what would be stored breaks its schema: {str(error).splitlines()[0]}")
+        return
     show(f"{document.name}: {'stored' if outcome.changed else 'nothing to change'}")
     again = documents.read(document.path, document.name, document.profile, document.settings)
     outcome.findings = settle(again, static.check(again), first, _left(verdict.findings))
