@@ -41,15 +41,16 @@ def execute(path: Path, profile: str = "lesson") -> None:
 def exercise_from(solution: Path) -> NotebookNode:
     """A sheet for learners: solutions become stubs and outputs go, by nbgrader's own preprocessors."""
     from nbgrader.preprocessors import ClearOutput, ClearSolutions, LockCells
+    from traitlets.config import Config
 
-    config = Config()
-    config.ClearSolutions.code_stub = STUB
-    config.ClearSolutions.begin_solution_delimeter = "BEGIN SOLUTION"
-    config.ClearSolutions.end_solution_delimeter = "END SOLUTION"
+    rules = Config()
+    rules.ClearSolutions.code_stub = STUB
+    rules.ClearSolutions.begin_solution_delimeter = "BEGIN SOLUTION"
+    rules.ClearSolutions.end_solution_delimeter = "END SOLUTION"
     notebook = nbformat.read(solution, as_version=4)
     notebook.metadata.pop("widgets", None)
     for preprocessor in (LockCells, ClearSolutions, ClearOutput):
-        notebook, _ = preprocessor(config=config).preprocess(notebook, {})
+        notebook, _ = preprocessor(config=rules).preprocess(notebook, {})
     for cell in notebook.cells:
         cell.source = re.sub(r"solutions/", "exercises/", cell.source)
     return notebook
