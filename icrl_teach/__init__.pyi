@@ -2,6 +2,13 @@ __version__: str
 
 from .attention import linear_attention as linear_attention
 from .attention import softmax_attention as softmax_attention
+from .data.errors import LogError as LogError
+from .data.errors import LogWarning as LogWarning
+from .data.features import read_features as read_features
+from .data.log import Log as Log
+from .data.log import read_log as read_log
+from .data.log import read_trajectory as read_trajectory
+from .data.writing import write_trajectory as write_trajectory
 from .emergence import align_row as align_row
 from .emergence import align_scores as align_scores
 from .emergence import centre_columns as centre_columns
@@ -14,9 +21,6 @@ from .features import aggregation as aggregation
 from .features import one_hot as one_hot
 from .features import position_features as position_features
 from .features import random_features as random_features
-from .logs import read_features as read_features
-from .logs import read_trajectory as read_trajectory
-from .logs import write_trajectory as write_trajectory
 from .mrp import MarkovRewardProcess as MarkovRewardProcess
 from .mrp import Trajectory as Trajectory
 from .pretraining.answers import answers as answers
