@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 
-def __getattr__(name: str) -> Any:  # on first use: reading loads pandas
+def __getattr__(name: str) -> Any:
     if name in ("LogError", "read_features", "read_trajectory", "write_trajectory"):
         return getattr(import_module("icrl_teach.data"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

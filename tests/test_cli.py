@@ -123,20 +123,20 @@ def test_misuse(args, fragment):
     ],
 )
 def test_whatever_goes_wrong_is_one_line(monkeypatch, error, fragment):
-    def fail(path):
+    def fail(*args, **options):
         raise error
 
-    monkeypatch.setattr(cli.evaluate, "read_trajectory", fail)
+    monkeypatch.setattr(cli.evaluate, "read_log", fail)
     fails(run("evaluate", "log.csv"), fragment)
     monkeypatch.setenv("ICRL_TEACH_DEBUG", "1")
     assert run("evaluate", "log.csv").exception is error
 
 
 def test_interrupt(monkeypatch):
-    def interrupt(path):
+    def interrupt(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.evaluate, "read_trajectory", interrupt)
+    monkeypatch.setattr(cli.evaluate, "read_log", interrupt)
     result = run("evaluate", "log.csv")
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "icrl-teach: interrupted\n")
 

@@ -122,6 +122,7 @@ REFUSED = {
         ["line 3: state is 'c' but the row before led to 'b'; rows must connect, or an 'episode' column must separate"],
     ),
     "gap, what to look for": (H + "a,1,b\nc,1,a\n", ["line 3 is repeated or a row is missing before it"]),
+    "gap after a blank line": (H + "a,1,b\nb,1,c\n\na,1,b\n", ["line 5: state is 'a' but the row before led to 'c'"]),
     "repeated": (H + "a,1,b\na,1,b\nb,1,a\n", ["line 3: state is 'a' but", "line 3 repeats the one before"]),
     "gap inside an episode": (
         E + "1,a,0,b\n1,c,1,a\n",

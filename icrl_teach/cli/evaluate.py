@@ -14,6 +14,7 @@ from icrl_teach import evaluation
 from icrl_teach._progress import progress
 from icrl_teach._validate import check_gamma
 from icrl_teach.cli.shell import gamma_option, given, layers_option, one_line, tau_option, warn
+from icrl_teach.data import read_features, read_log
 from icrl_teach.evaluation import LogEvaluation
 from icrl_teach.features import one_hot
 from icrl_teach.mrp import Trajectory
@@ -61,8 +62,6 @@ def command(
     one_hot(1, tau)  # refuses a bad tau before any work is done
     with progress(layers + 3) as tick:
         tick("reading")
-        from icrl_teach.data import read_log  # pandas comes with it
-
         trajectory = read_log(log, episodes="restart").trajectory
         evaluation.check_state_count(trajectory.n_states, log.name)
         only = trajectory.index(query) if query is not None else None
@@ -84,8 +83,6 @@ def command(
 def _state_features(trajectory: Trajectory, features: str, tau: float) -> np.ndarray:
     if features == "one-hot":
         return one_hot(trajectory.n_states, tau)
-    from icrl_teach.data import read_features
-
     return read_features(features, trajectory.labels or ())
 
 

@@ -32,12 +32,12 @@ def _table(source: Source, labels: tuple[str, ...]) -> np.ndarray:
     row: dict[str, int] = {}
     table = []
     for chunk in source.chunks(range(len(header))):
+        table.append(np.stack([n.parse(chunk.columns[i], chunk.at) for i, n in enumerate(numbers, 1)], axis=1))
         states = as_names(chunk.columns[0], chunk.at, "state", source)
         for at, state in zip(chunk.at, states, strict=True):
             if state in row:
                 raise LogError(f"{source.place(at)}: state {shown(state)} has a row already; keep one of them")
             row[state] = len(row)
-        table.append(np.stack([n.parse(chunk.columns[i], chunk.at) for i, n in enumerate(numbers, 1)], axis=1))
     for label in labels:
         if label not in row:
             raise LogError(f"{source.name}: no row for state {shown(label)}, which the log visits; add its features")

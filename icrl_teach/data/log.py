@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from icrl_teach.data.columns import find_columns, parse_columns
 from icrl_teach.data.errors import LogError, LogWarning, counted, listed, shown
 from icrl_teach.data.sources import Source, read
 from icrl_teach.data.suspicion import suspicions
-from icrl_teach.data.table import Table, collect
+from icrl_teach.data.table import Table, by_appearance, collect
 from icrl_teach.mrp import Trajectory
 
 MEANINGS = ("terminal", "restart")
@@ -150,7 +149,7 @@ def _trajectory(walks: Walks) -> Trajectory:
     table = walks.table
     next_states = np.where(walks.terminated, -1, walks.next_states)
     both = np.stack([table.states, next_states], axis=1).ravel()
-    numbers, seen = pd.factorize(both[both >= 0])
+    numbers, seen = by_appearance(both[both >= 0])
     codes = np.full(both.shape, -1)
     codes[both >= 0] = numbers
     states, following = codes.reshape(-1, 2).T

@@ -7,15 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import lazy_loader
 import numpy as np
-import pandas as pd
 
 from icrl_teach.data.columns import Columns
 from icrl_teach.data.errors import LogError, shown
 from icrl_teach.data.sources import Source
 
+pd = lazy_loader.load("pandas")  # with the first file that is read
 TRUE = frozenset({"1", "1.0", "true", "t", "yes", "y"})
 FALSE = frozenset({"0", "0.0", "false", "f", "no", "n", ""})
+
+
+def by_appearance(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes that count up in order of first appearance, and the value of each code."""
+    return pd.factorize(values, use_na_sentinel=False)
 
 
 class Names:
@@ -28,7 +34,7 @@ class Names:
         """The code of each value."""
         table = np.empty(len(values), dtype=object)
         table[:] = values
-        codes, found = pd.factorize(table, use_na_sentinel=False)
+        codes, found = by_appearance(table)
         known = np.array([self.code.setdefault(value, len(self.code)) for value in found], dtype=np.int64)
         return known[codes]
 
