@@ -36,11 +36,13 @@ from .pretraining.losses import neu_loss as neu_loss
 from .pretraining.losses import neu_squared as neu_squared
 from .pretraining.losses import value_error as value_error
 from .pretraining.training import pretrain as pretrain
+from .prompt import Prompt as Prompt
 from .prompt import build_linear_prompt as build_linear_prompt
 from .prompt import build_prompt as build_prompt
 from .prompt import reward_row as reward_row
 from .prompt import row_names as row_names
 from .prompt import target_row as target_row
+from .prompt import trajectory_prompt as trajectory_prompt
 from .prompt import value_row as value_row
 from .softmax_td import empirical_operators as empirical_operators
 from .softmax_td import fixed_point as fixed_point

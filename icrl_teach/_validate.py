@@ -226,6 +226,28 @@ def probability_rows(name: str, value: ArrayLike, shape: tuple[int, ...]) -> np.
     return array
 
 
+def whole_numbers(name: str, value: ArrayLike, least: int = 0) -> np.ndarray:
+    """Return whole numbers of at least `least` as an int64 array of one axis. Raises ValueError on anything else."""
+    raw = finite_array(name, value, 1)
+    indices = raw.astype(np.int64)
+    bad = (indices != raw) | (indices < least)
+    if bad.any():
+        raise ValueError(f"{name} holds {raw[bad][0]}; {name} are whole numbers from {least} upwards")
+    return indices
+
+
+def check_one_more(name: str, shape: tuple[int, ...], rewards: tuple[int, ...]) -> None:
+    """Raise ValueError unless there is a reward, and one more position than rewards: axes (..., m+1) and (..., m)."""
+    if not rewards or rewards[-1] < 1:
+        raise ValueError("rewards is empty; a context needs at least one transition (two states, one reward)")
+    right = (*rewards[:-1], rewards[-1] + 1)
+    if shape[: len(right)] != right:
+        raise ValueError(
+            f"{name} has shape {shape} and rewards {rewards}; there must be one more position than rewards, "
+            f"{', '.join(map(str, right))} (the last one is the query)"
+        )
+
+
 def flag_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Return booleans of `shape`. Numbers 0 and 1 pass as flags; raises ValueError on anything else."""
     raw = finite_array(name, value, len(shape))

@@ -2,7 +2,8 @@
 
 - Tokens are columns, so attention is a matrix E with E[i, j] = how much query column j takes from source column i.
 - Softmax runs DOWN each column (over the source i): every column of E sums to 1, and Z E averages tokens.
-- The mask hides the last column, the query state, as a source: it has no reward yet, so it can teach nobody.
+- The mask hides every column that is no source. Without flags that is the last one, the query state: it has no reward
+  yet, so it can teach nobody.
 
 Source: Xie et al., arXiv 2605.07333, eqs. 1-4; linear attention: Wang et al., arXiv 2405.13861.
 """
@@ -10,16 +11,19 @@ Source: Xie et al., arXiv 2605.07333, eqs. 1-4; linear attention: Wang et al., a
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
 def softmax_attention(
-    Z: Float[Tensor, "*batch rows cols"], A: Float[Tensor, "rows rows"]
+    Z: Float[Tensor, "*batch rows cols"],
+    A: Float[Tensor, "rows rows"],
+    source: Bool[Tensor, "*flags cols"] | None = None,
 ) -> Float[Tensor, "*batch cols cols"]:
-    """E = softmax(Z^T A Z + M), normalised over the source index; M is -inf in the last row, else 0.
+    """E = softmax(Z^T A Z + M), normalised over the source index; M is -inf in every row that is no source, else 0.
 
-    Z: (..., D, n+1), tokens as columns, n >= 1; A: (D, D). Columns of E sum to 1; its last row is 0.
+    Z: (..., D, C), tokens as columns, C >= 2; A: (D, D); source: flags of the columns, (C,) or (..., C), at least one
+    set; all but the last if not given. Columns of E sum to 1; its rows that are no source are 0.
     Raises ValueError for a single column, the query: there is nothing it could read.
     """
     if Z.shape[-1] < 2:
@@ -29,7 +33,12 @@ def softmax_attention(
     # Row j of `scores` belongs to query j: softmax along the last axis is the fast one in memory. The transpose
     # at the end puts the sources back in rows, so that columns of E sum to 1.
     scores = (A @ Z).mT @ Z
-    scores[..., -1] = -torch.inf
+    if source is None:
+        scores[..., -1] = -torch.inf
+    elif source.ndim == 1:
+        scores.index_fill_(-1, torch.nonzero(~source)[:, 0], -torch.inf)
+    else:
+        scores = scores.masked_fill(~source[..., None, :], -torch.inf)
     return torch.softmax(scores, dim=-1).mT
 
 

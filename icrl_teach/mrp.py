@@ -10,7 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from icrl_teach._validate import ArrayLike, check_count, check_gamma, finite_array, flag_array, probability_rows
+from icrl_teach._validate import (
+    ArrayLike,
+    check_count,
+    check_gamma,
+    check_one_more,
+    finite_array,
+    flag_array,
+    probability_rows,
+    whole_numbers,
+)
 
 
 def _check_labels(labels: Sequence[str] | None, least: int, exact: bool) -> tuple[str, ...] | None:
@@ -23,15 +32,6 @@ def _check_labels(labels: Sequence[str] | None, least: int, exact: bool) -> tupl
     if len(names) < least or (exact and len(names) != least):
         raise ValueError(f"labels has {len(names)} names; the data has {least} states: give one name for each")
     return names
-
-
-def _whole(name: str, value: ArrayLike, least: int = 0) -> np.ndarray:
-    raw = finite_array(name, value, 1)
-    indices = raw.astype(np.int64)
-    bad = (indices != raw) | (indices < least)
-    if bad.any():
-        raise ValueError(f"{name} holds {raw[bad][0]}; {name} are whole numbers from {least} upwards")
-    return indices
 
 
 def _check_length(name: str, array: np.ndarray, n: int) -> None:
@@ -129,21 +129,15 @@ class Trajectory:
         actions: ArrayLike | None = None,
     ) -> None:
         rewards = finite_array("rewards", rewards, 1)
-        indices = _whole("states", states)
-        if len(rewards) < 1:
-            raise ValueError("rewards is empty; a context needs at least one transition (two states, one reward)")
-        if len(indices) != len(rewards) + 1:
-            raise ValueError(
-                f"states has {len(indices)} entries and rewards {len(rewards)}; "
-                "there must be one more state than rewards (the last state is the query)"
-            )
+        indices = whole_numbers("states", states)
+        check_one_more("states", indices.shape, rewards.shape)
         ends = {
             name: _flags(name, f, len(rewards)) for name, f in (("terminated", terminated), ("truncated", truncated))
         }
         _check_ends(rewards, **ends)
         arrays = {"states": indices, "rewards": rewards, **ends}
         if actions is not None:
-            arrays["actions"] = _whole("actions", actions, least=-1)
+            arrays["actions"] = whole_numbers("actions", actions, least=-1)
             _check_length("actions", arrays["actions"], len(rewards))
         for name, array in arrays.items():
             array.setflags(write=False)
@@ -176,11 +170,11 @@ class Trajectory:
         >>> t.states.tolist(), t.source.tolist()
         ([0, 1, 0, 1], [True, True, True, False])
         """
-        s, r = _whole("states", states), finite_array("rewards", rewards, 1)
+        s, r = whole_numbers("states", states), finite_array("rewards", rewards, 1)
         n = len(s)
         if n < 1:
             raise ValueError("states is empty; a context needs at least one transition")
-        following = _whole("next_states", next_states, least=-1)
+        following = whole_numbers("next_states", next_states, least=-1)
         for name, array in (("rewards", r), ("next_states", following)):
             _check_length(name, array, n)
         ended = _flags("terminated", terminated, n)
@@ -203,7 +197,7 @@ class Trajectory:
             labels,
             terminated=with_landings(ended, False),
             truncated=with_landings(cut, False),
-            actions=None if actions is None else with_landings(_whole("actions", actions), -1),
+            actions=None if actions is None else with_landings(whole_numbers("actions", actions), -1),
         )
 
     @property

@@ -6,17 +6,16 @@ Source: Xie et al., arXiv 2605.07333, eqs. 1-4 and 10-19, Theorem 1, Lemma 1; Wa
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from icrl_teach._validate import check_count, check_finite, check_gamma
 from icrl_teach.attention import linear_attention, softmax_attention
-from icrl_teach.prompt import n_rows, reward_row, target_row, value_row
+from icrl_teach.prompt import Prompt, n_rows, reward_row, target_row, value_row
 
 Block = Literal["shift", "dual"]
 
@@ -50,52 +49,66 @@ def td_parameters(
     return V, A
 
 
-def shift_left(X: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch rows cols"]:
-    """X Pi: column j receives column j+1; the last column becomes 0, because nothing follows the query."""
-    return torch.nn.functional.pad(X, (-1, 1))
+def shift_left(
+    X: Float[Tensor, "*batch rows cols"], continues: Bool[Tensor, "*flags cols"] | None = None
+) -> Float[Tensor, "*batch rows cols"]:
+    """X Pi diag(continues): column j receives column j+1 where it continues, 0 elsewhere. If not given, all columns
+    continue but the last: nothing follows the query."""
+    shifted = torch.nn.functional.pad(X, (-1, 1))
+    return shifted if continues is None else shifted * continues[..., None, :]
 
 
-def next_targets(value: Float[Tensor, "*batch 1 cols"], gamma: float) -> Float[Tensor, "*batch 1 cols"]:
-    """Target memory for the next layer: gamma times the value memory of the column that follows."""
-    return gamma * shift_left(value)
+def discounts(
+    gamma: float, continues: Bool[Tensor, "*flags cols"] | None, like: Tensor
+) -> float | Float[Tensor, "*flags 1 cols"]:
+    """gamma diag(continues) as a row, or gamma alone if all columns continue."""
+    return gamma if continues is None else gamma * continues[..., None, :].to(like)
 
 
-def time_shift(H: Float[Tensor, "*batch rows cols"], gamma: float) -> Float[Tensor, "*batch rows cols"]:
-    """U H + W H Pi: clear target memory, refill it with gamma times the shifted, new value memory (eqs. 16-17)."""
+def next_targets(value: Float[Tensor, "*batch 1 cols"], discount: float | Tensor) -> Float[Tensor, "*batch 1 cols"]:
+    """Target memory for the next layer: the discount times the value memory of the column that follows."""
+    return discount * shift_left(value)
+
+
+def time_shift(
+    H: Float[Tensor, "*batch rows cols"], gamma: float, continues: Bool[Tensor, "*flags cols"] | None = None
+) -> Float[Tensor, "*batch rows cols"]:
+    """U H + W H Pi diag(continues): clear target memory, refill it with gamma times the shifted, new value memory
+    (eqs. 16-17; continues as in `shift_left`)."""
     above, value = H[..., :-2, :], H[..., -1:, :]
-    return torch.cat([above, next_targets(value, gamma), value], dim=-2)
+    return torch.cat([above, next_targets(value, discounts(gamma, continues, H)), value], dim=-2)
 
 
-def reader(E: Float[Tensor, "*batch cols cols"]) -> Callable[[Tensor], Tensor]:
-    """offers -> offers E: what every column takes from one row of offers, (..., 1, n+1) to (..., 1, n+1).
+def row_times(row: Float[Tensor, "*batch 1 cols"], E: Float[Tensor, "*batch cols cols"]) -> Tensor:
+    """row E: what every column takes from one row, (..., 1, C).
 
     PyTorch multiplies a single vector and a matrix on one thread only, and that product is nearly all that a layer of
     the constructed network has left to do. So the columns of a large E are dealt out in equal shares, for all threads.
     """
     n, shares = E.shape[-1], 32
     if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:
-        return lambda offers: offers @ E
+        return row @ E
     whole = n - n % shares
-    listeners = E[:, :whole].unflatten(1, (shares, -1)).movedim(1, 0)  # (shares, n, n // shares), a view
-    rest = E[:, whole:]
-
-    def read(offers: Tensor) -> Tensor:
-        shared = torch.bmm(offers.expand(shares, 1, n), listeners).reshape(1, whole)
-        return torch.cat([shared, offers @ rest], dim=1)
-
-    return read
+    dealt = E[:, :whole].unflatten(1, (shares, -1)).movedim(1, 0)  # (shares, n, n // shares), a view
+    shared = torch.bmm(row.expand(shares, 1, n), dealt).reshape(1, whole)
+    return torch.cat([shared, row @ E[:, whole:]], dim=1)
 
 
-def check_prompt(prompt: Tensor, rows: int) -> None:
-    """Raise ValueError unless the prompt has the rows the network was built for, and a transition."""
-    if not isinstance(prompt, Tensor) or not prompt.is_floating_point():
-        kind = prompt.dtype if isinstance(prompt, Tensor) else type(prompt).__name__
+def check_prompt(prompt: Tensor | Prompt, rows: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Z and the two flags (None for a tensor alone). Raises ValueError unless the prompt has the rows the network was
+    built for, and a transition."""
+    Z, source, continues = (
+        (prompt.Z, prompt.source, prompt.continues) if isinstance(prompt, Prompt) else (prompt, None, None)
+    )
+    if not isinstance(Z, Tensor) or not Z.is_floating_point():
+        kind = Z.dtype if isinstance(Z, Tensor) else type(Z).__name__
         raise ValueError(f"prompt is {kind}; the network reads tensors of floating-point numbers (see build_prompt)")
-    if prompt.ndim < 2 or prompt.shape[-2] != rows or prompt.shape[-1] < 2:
+    if Z.ndim < 2 or Z.shape[-2] != rows or Z.shape[-1] < 2:
         raise ValueError(
-            f"prompt has shape {tuple(prompt.shape)}; this network reads (..., {rows}, n+1) with n >= 1: "
+            f"prompt has shape {tuple(Z.shape)}; this network reads (..., {rows}, n+1) with n >= 1: "
             "tokens are columns (see build_prompt)"
         )
+    return Z, source, continues
 
 
 class SoftmaxTransformer(nn.Module):
@@ -107,7 +120,8 @@ class SoftmaxTransformer(nn.Module):
     seed 0); `constructed` sets Theorem 1's.
 
     Parameters V, A (and V2): (1 or L, d+3, d+3). Inputs decide precision and device: weights follow the prompt.
-    Raises ValueError for sizes below 1 or gamma outside [0, 1).
+    Prompts are tensors, (..., d+3, n+1), or a `Prompt`, a tensor with the flags of walks that end.
+    Raises ValueError for sizes below 1 or gamma outside [0, 1]; gamma = 1 reads only prompts in which walks terminate.
     """
 
     def __init__(
@@ -121,7 +135,7 @@ class SoftmaxTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.d, self.n_layers = check_count("d", d), check_count("n_layers", n_layers)
-        self.gamma, self.tied = check_gamma(gamma), tied
+        self.gamma, self.tied = check_gamma(gamma, ends=True), tied
         if block not in ("shift", "dual"):
             raise ValueError(f"block is {block!r}; it must be 'shift' or 'dual'")
         self.block = block
@@ -157,29 +171,52 @@ class SoftmaxTransformer(nn.Module):
                 model.V2[:, target_row(d)] = gamma * alpha * td_error_row(d)
         return model.requires_grad_(False)
 
-    def layer(self, Z: Float[Tensor, "*batch rows cols"], index: int) -> Float[Tensor, "*batch rows cols"]:
-        """One layer, in full matrix form for any V and A."""
-        E = softmax_attention(Z, self._weights("A", index, Z))
-        H = Z + self._weights("V", index, Z) @ Z @ E
-        if self.block == "dual":
-            return H + shift_left(self._weights("V2", index, Z) @ Z @ E)
-        return time_shift(H, self.gamma)
-
-    def forward(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch"]:
+    def forward(self, prompt: Float[Tensor, "*batch rows cols"] | Prompt) -> Float[Tensor, "*batch"]:
         """The value of the query state: value memory of the last column after L layers, +Z_L[d+2, n]."""
         return self.values(prompt)[..., -1]
 
-    def values(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch cols"]:
-        """Value memory of every column after L layers, (..., n+1)."""
-        check_prompt(prompt, n_rows(self.d))
+    def values(self, prompt: Float[Tensor, "*batch rows cols"] | Prompt) -> Float[Tensor, "*batch cols"]:
+        """Value memory of every column after L layers, (..., C): of each query, if the prompt asks several."""
+        Z, source, continues = self._read(prompt)
         if self.scores_are_fixed():
-            _, value = deque(self._memories(prompt), maxlen=1)[0]
+            for _, value in self._memories(Z, source, continues):  # noqa: B007 (the last one is wanted)
+                pass
             return value[..., 0, :]
-        return deque(self._general_layers(prompt), maxlen=1)[0][..., value_row(self.d), :]
+        for index in range(self.n_layers):
+            Z = self.layer(Z, index, source, continues)
+        return Z[..., value_row(self.d), :]
 
-    def trace(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "depth *batch rows cols"]:
-        """Z_0, Z_1, ..., Z_L stacked along a new first axis: (L+1, ..., d+3, n+1)."""
+    def trace(self, prompt: Float[Tensor, "*batch rows cols"] | Prompt) -> Float[Tensor, "depth *batch rows cols"]:
+        """Z_0, Z_1, ..., Z_L stacked along a new first axis: (L+1, ..., d+3, C)."""
         return torch.stack(list(self.layers(prompt)))
+
+    def layers(self, prompt: Float[Tensor, "*batch rows cols"] | Prompt) -> Iterator[Tensor]:
+        """Z_0, Z_1, ..., Z_L one after the other: `trace` without keeping all of them in memory.
+
+        Each item: (..., d+3, C). Raises ValueError, at the first item, for a prompt of the wrong shape.
+        """
+        Z, source, continues = self._read(prompt)
+        if self.scores_are_fixed():
+            for memory in self._memories(Z, source, continues):
+                yield torch.cat([Z[..., : target_row(self.d), :], *memory], dim=-2)
+            return
+        yield Z
+        for index in range(self.n_layers):
+            yield (Z := self.layer(Z, index, source, continues))
+
+    def layer(
+        self,
+        Z: Float[Tensor, "*batch rows cols"],
+        index: int,
+        source: Bool[Tensor, "*flags cols"] | None = None,
+        continues: Bool[Tensor, "*flags cols"] | None = None,
+    ) -> Float[Tensor, "*batch rows cols"]:
+        """One layer, in full matrix form for any V and A. source, continues: flags of the columns, as in `Prompt`."""
+        E = softmax_attention(Z, self._weights("A", index, Z), source)
+        H = Z + self._weights("V", index, Z) @ Z @ E
+        if self.block == "dual":
+            return H + shift_left(self._weights("V2", index, Z) @ Z @ E, continues)
+        return time_shift(H, self.gamma, continues)
 
     def scores_are_fixed(self) -> bool:
         """Whether attention is the same in every layer, so that it may be built once.
@@ -197,59 +234,44 @@ class SoftmaxTransformer(nn.Module):
         differs = len(A) > 1 and not torch.equal(A, A[:1].expand_as(A))
         return not (reads_memory or writes_elsewhere or differs)
 
+    def _memories(self, Z: Tensor, source: Tensor | None, continues: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Target and value memory of Z_0, ..., Z_L, (..., 1, C) each, when scores are fixed: E once, then two rows."""
+        d, dual = self.d, self.block == "dual"
+        E = softmax_attention(Z[..., :d, :], self._weights("A", 0, Z)[:d, :d], source)
+        target, value = Z[..., target_row(d), None, :], Z[..., value_row(d), None, :]
+        heads = self._heads("V", value_row(d), Z)
+        second_heads = self._heads("V2", target_row(d), Z) if dual else heads
+        discount = discounts(self.gamma, continues, Z)
+        yield target, value
+        for index in range(self.n_layers):
+            at = 0 if self.tied else index
+            known, on_target, on_value = heads[at]
+            new_value = value + row_times(known.add(target, alpha=on_target).add(value, alpha=on_value), E)
+            if dual:
+                known, on_target, on_value = second_heads[at]
+                taken = row_times(known.add(target, alpha=on_target).add(value, alpha=on_value), E)
+                target, value = target + shift_left(taken, continues), new_value
+            else:
+                target, value = next_targets(new_value, discount), new_value
+            yield target, value
+
+    def _heads(self, name: str, row: int, Z: Tensor) -> list[tuple[Tensor, float, float]]:
+        """Of each layer's head: what it reads in features and rewards, which no layer changes, and its two weights on
+        target and value memory."""
+        known = target_row(self.d)
+        rows = (weights[row].to(Z) for weights in getattr(self, name))
+        return [(w[None, :known] @ Z[..., :known, :], *w[known:].tolist()) for w in rows]
+
     def _weights(self, name: str, index: int, like: Tensor) -> Tensor:
         return getattr(self, name)[0 if self.tied else index].to(like)
 
-    def layers(self, prompt: Float[Tensor, "*batch rows cols"]) -> Iterator[Tensor]:
-        """Z_0, Z_1, ..., Z_L one after the other: `trace` without keeping all of them in memory.
-
-        Each item: (..., d+3, n+1). Raises ValueError, at the first item, for a prompt of the wrong shape.
-        """
-        check_prompt(prompt, n_rows(self.d))
-        if not self.scores_are_fixed():
-            yield from self._general_layers(prompt)
-            return
-        for memory in self._memories(prompt):
-            yield torch.cat([prompt[..., : target_row(self.d), :], *memory], dim=-2)
-
-    def _general_layers(self, prompt: Tensor) -> Iterator[Tensor]:
-        yield (Z := prompt)
-        for index in range(self.n_layers):
-            yield (Z := self.layer(Z, index))
-
-    def _memories(self, prompt: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Target and value memory of Z_0, ..., Z_L, (..., 1, n+1) each, when scores are fixed: attention is built once.
-
-        No layer changes a feature or a reward, so what a head offers of them is computed once, too.
-        """
-        d = self.d
-        read = reader(softmax_attention(prompt[..., :d, :], self._weights("A", 0, prompt)[:d, :d]))
-        offers_of_v = self._offers("V", value_row(d), prompt)
-        offers_of_v2 = self._offers("V2", target_row(d), prompt) if self.block == "dual" else None
-        target, value = prompt[..., target_row(d), None, :], prompt[..., value_row(d), None, :]
-        yield target, value
-        for index in range(self.n_layers):
-            written = read(offers_of_v(index, target, value))
-            if offers_of_v2 is None:
-                value = value + written
-                target = next_targets(value, self.gamma)
-            else:
-                target, value = target + shift_left(read(offers_of_v2(index, target, value))), value + written
-            yield target, value
-
-    def _offers(self, name: str, row: int, prompt: Tensor) -> Callable[[int, Tensor, Tensor], Tensor]:
-        """(layer, target, value) -> what each column offers to a head that writes one row, (..., 1, n+1)."""
-        known = target_row(self.d)
-        layers = []
-        for index in range(1 if self.tied else self.n_layers):
-            weights = self._weights(name, index, prompt)[row]
-            layers.append((weights[None, :known] @ prompt[..., :known, :], *weights[known:].tolist()))
-
-        def offers(index: int, target: Tensor, value: Tensor) -> Tensor:
-            of_known, on_target, on_value = layers[0 if self.tied else index]
-            return of_known.add(target, alpha=on_target).add(value, alpha=on_value)
-
-        return offers
+    def _read(self, prompt: Tensor | Prompt) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Z and its flags, checked."""
+        Z, source, continues = check_prompt(prompt, n_rows(self.d))
+        if self.gamma == 1.0:
+            ends = source is not None and continues is not None and bool((source & ~continues).any())
+            check_gamma(self.gamma, ends)
+        return Z, source, continues
 
 
 class LinearTransformer(nn.Module):
@@ -285,6 +307,8 @@ class LinearTransformer(nn.Module):
 
     def trace(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "depth *batch rows cols"]:
         """Z_0, ..., Z_L stacked along a new first axis: (L+1, ..., 2d+1, n+1)."""
+        if isinstance(prompt, Prompt):
+            raise ValueError("prompt is a Prompt; this network reads tensors of build_linear_prompt: one endless walk")
         check_prompt(prompt, 2 * self.d + 1)
         P, Q, n = self.P.to(prompt), self.Q.to(prompt), prompt.shape[-1] - 1
         layers = [prompt]

@@ -78,7 +78,7 @@ GAMMA_DOORS = {
     "build_linear_prompt": lambda g: build_linear_prompt(X, R, g),
     "TaskBatch": lambda g: TaskBatch(torch.ones(1, 2, 2) / 2, torch.ones(1, 2), g),
     "prompt without v0": lambda g: build_prompt(X, R, gamma=g),
-    "SoftmaxTransformer": lambda g: SoftmaxTransformer(2, 3, g),
+    "SoftmaxTransformer": lambda g: SoftmaxTransformer(2, 3, g)(build_prompt(X, R)),  # 1: an ending is in the prompt
     "LinearTransformer": lambda g: LinearTransformer(2, 3, g),
 }
 
@@ -134,7 +134,7 @@ REFUSED = {
     "no transition": (lambda: Trajectory([0], []), "rewards is empty; a context needs at least one transition"),
     "lengths": (
         lambda: Trajectory([0, 1], [1.0, 2.0]),
-        "states has 2 entries and rewards 2; there must be one more state than rewards",
+        r"states has shape \(2,\) and rewards \(2,\); there must be one more position than rewards, 3 ",
     ),
     "negative state": (lambda: Trajectory([0, -1], [1.0]), "states holds -1.0; states are whole numbers from 0"),
     "half a state": (lambda: Trajectory([0, 0.5], [1.0]), "states holds 0.5; states are whole numbers from 0"),
@@ -243,15 +243,15 @@ REFUSED = {
     "prompt infinity in a list": (lambda: build_prompt([[1.0], [1.0]], [INF]), "rewards holds NaN or infinity"),
     "prompt text": (lambda: build_prompt([["a"], ["b"]], [1.0]), "features is not an array of numbers"),
     "prompt ragged": (lambda: build_prompt([[1.0], [1.0, 2.0]], [1.0]), "features is not an array of numbers"),
-    "prompt axes": (lambda: build_prompt([1.0, 2.0], [1.0]), r"features has shape \(2,\) .* must be \(..., n\+1, d\)"),
+    "prompt axes": (lambda: build_prompt([1.0, 2.0], [1.0]), r"features has shape \(2,\) .* must be \(..., m\+1, d\)"),
     "prompt empty": (lambda: build_prompt(X[:1], np.ones(0)), "rewards is empty; .* at least one transition"),
     "prompt lengths": (
         lambda: build_prompt(X, np.ones(3)),
-        r"features has shape \(3, 2\) .* 3 rewards need features of shape \(4, 2\): one more row, for the query state",
+        r"features has shape \(3, 2\) and rewards \(3,\); there must be one more position than rewards, 4 ",
     ),
     "prompt batch": (
         lambda: build_linear_prompt(np.ones((5, 3, 2)), np.ones((4, 2)), 0.9),
-        r"need features of shape \(4, 3, 2\)",
+        r"features has shape \(5, 3, 2\) and rewards \(4, 2\); there must be .* than rewards, 4, 3 ",
     ),
     "prompt v0 without gamma": (
         lambda: build_prompt(X, R, np.zeros(3)),

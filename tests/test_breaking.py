@@ -28,25 +28,25 @@ def gap(block: str, readout=None) -> float:
     return np.abs(model.trace(prompt).numpy() - expected_trace(features, rewards, GAMMA, values)).max()
 
 
-def softmax_over_queries(Z, A):
+def softmax_over_queries(Z, A, source):
     scores = Z.mT @ A @ Z
     scores[..., -1, :] = -torch.inf
     return torch.softmax(scores, dim=-1).nan_to_num(0.0)  # the source's row is normalised instead of the query's column
 
 
-def query_not_masked(Z, A):
+def query_not_masked(Z, A, source):
     return torch.softmax(Z.mT @ A @ Z, dim=-2)
 
 
-def scores_transposed(Z, A):
+def scores_transposed(Z, A, source):
     return transformer_attention(Z, A).mT
 
 
-def shift_right(X):
+def shift_right(X, continues=None):
     return torch.nn.functional.pad(X[..., :-1], (1, 0))
 
 
-def no_shift(X):
+def no_shift(X, continues=None):
     return X
 
 

@@ -399,6 +399,6 @@ def test_reading_in_shares_equals_one_product(n, threads, rng):
     offers = torch.from_numpy(rng.standard_normal((1, n)))
     torch.set_num_threads(threads)
     try:
-        np.testing.assert_allclose(transformer.reader(E)(offers), offers.numpy() @ E.numpy(), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(transformer.row_times(offers, E), offers.numpy() @ E.numpy(), rtol=0, atol=1e-12)
     finally:
         torch.set_num_threads(before)
