@@ -104,7 +104,7 @@ class Check:
         tried = self._tried(one)
         with np.errstate(all="ignore"):  # what overflows is told by the comparison, not by a warning above it
             got = answer(function, *map(self.give, copy.deepcopy(one.args)), tried=tried, like=self.like)
-        if self.results and not (isinstance(got, tuple | list) and len(got) == len(self.results)):
+        if self.results and not (isinstance(got, tuple | list | np.ndarray) and len(got) == len(self.results)):
             wanted, found = f"return {', '.join(self.results)}", type(got).__name__
             raise CheckFailed(f"{tried}: expected {len(self.results)} results, `{wanted}`, in this order; got {found}.")
         parts = got if self.results else [got]
@@ -119,15 +119,16 @@ class Check:
         try:
             with np.errstate(all="ignore"):
                 return of(*args)
-        except CheckFailed as failed:
-            return type(failed.__cause__ or failed)
         except Exception as error:
-            return type(error)
+            kind = type(error.__cause__ or error if isinstance(error, CheckFailed) else error)
+            return (
+                ValueError if kind is RuntimeError else kind
+            )  # shapes that don't fit: torch says one, NumPy the other
 
     def _hint_of(self, function: Function, cases: Sequence[Case], part: int | None) -> str:
         """The hint of a mistake that gives what the learner's function gives, on each case it is wrong on.
 
-        Of several such mistakes it is the one that agrees with the learner on most other cases, too.
+        Of several such mistakes it is the one that agrees with the learner in most results and other cases, too.
         """
         asked = [self._outcome(self._ask, function, one) for one in cases]
         right = [self._agree(got, self._parts(self.right, one), part) for one, got in zip(cases, asked, strict=True)]
@@ -135,10 +136,10 @@ class Check:
         for hint, wrong in self.planted():
             agreeing = 0
             for one, got, fine in zip(cases, asked, right, strict=True):
-                agrees = self._agree(got, self._outcome(self._parts, wrong, one), part)
-                if not (agrees or fine):
+                planted = self._outcome(self._parts, wrong, one)
+                if not (fine or self._agree(got, planted, part)):
                     break
-                agreeing += agrees
+                agreeing += sum(self._agree(got, planted, each) for each in range(max(1, len(self.results))))
             else:
                 best, most = (hint, agreeing) if agreeing > most else (best, most)
         return best

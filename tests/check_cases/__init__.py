@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ def as_given(function: Callable[..., Any], check: Check) -> Callable[..., Any]:
     """A function of NumPy arrays as an answer to a check that hands out, and wants back, something else (tensors)."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, Iterator):
+            return list(map(plain, value))
         return value.detach().numpy() if isinstance(value, torch.Tensor) else value
 
     def given(value: Any) -> Any:
