@@ -23,10 +23,6 @@ SHEETS = sorted(m.name for m in pkgutil.iter_modules(icrl_teach.checks.__path__)
 SEEDS = (SEED, 1)  # the cases of a learner's own check, and those that a teacher might draw
 
 
-def name_of(check) -> str:
-    return f"check_{check.name}" if isinstance(check, Check) else check.__name__
-
-
 CASES: list[tuple[str, Case]] = [
     (sheet, case) for sheet in SHEETS for case in importlib.import_module(f"check_cases.{sheet}").CASES
 ]
@@ -41,7 +37,7 @@ PLANTED = [
     for name, check in CHECKS.items()
     for index, (hint, wrong) in enumerate(check.planted())
 ]
-BY_NAME = [pytest.param(case, id=f"{sheet}-{name_of(case.check)}") for sheet, case in CASES]
+BY_NAME = [pytest.param(case, id=f"{sheet}-check_{case.check.name}") for sheet, case in CASES]
 
 
 def test_there_are_sheets_and_every_check_of_each_has_a_case():
@@ -50,7 +46,7 @@ def test_there_are_sheets_and_every_check_of_each_has_a_case():
         module = importlib.import_module(f"icrl_teach.checks.{sheet}")
         checks = {n for n, f in inspect.getmembers(module, callable) if n.startswith("check_")}
         assert checks, sheet
-        assert checks == {name_of(case.check) for name, case in CASES if name == sheet}
+        assert checks == {f"check_{case.check.name}" for name, case in CASES if name == sheet}
 
 
 @pytest.mark.parametrize("case", BY_NAME)
@@ -59,15 +55,14 @@ def test_right_answers_pass(case, capsys, budget):
     for right in case.right:
         start = time.process_time()
         case.check(right)
-        budget(name_of(case.check), time.process_time() - start, 1.0, "s of CPU time")
+        budget(f"check_{case.check.name}", time.process_time() - start, 1.0, "s of CPU time")
         printed = capsys.readouterr().out
         assert printed.startswith("Correct: ") and printed.count("\n") == 1
 
 
 @pytest.mark.parametrize("case", BY_NAME)
 def test_each_wrong_answer_gets_its_own_hint(case, capsys):
-    pieces = {piece for _, piece in case.wrong}
-    assert isinstance(case.check, Check) or len(pieces) >= 3
+    assert len(case.wrong) >= 1
     for wrong, piece in case.wrong:
         with pytest.raises(CheckFailed) as caught:
             case.check(wrong)
@@ -79,11 +74,10 @@ def test_each_wrong_answer_gets_its_own_hint(case, capsys):
 
 @pytest.mark.parametrize(("check", "hint", "wrong"), PLANTED)
 def test_each_mistake_is_rejected_with_its_own_hint(check, hint, wrong):
-    for seed in SEEDS:
-        with pytest.raises(CheckFailed) as caught:
-            check(as_given(wrong, check), seed)
-        message = str(caught.value)
-        assert hint in message, f"seed {seed}: expected {hint!r} in: {message}"
+    with pytest.raises(CheckFailed) as caught:
+        check(as_given(wrong, check))
+    message = str(caught.value)
+    assert hint in message, f"expected {hint!r} in: {message}"
 
 
 @pytest.mark.parametrize("check", [pytest.param(check, id=name) for name, check in CHECKS.items()])

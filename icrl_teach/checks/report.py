@@ -8,13 +8,12 @@ from __future__ import annotations
 import builtins
 import difflib
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from icrl_teach._validate import ArrayLike
+from icrl_teach._validate import shown
 
 STUB = "not written yet"  # what an untouched exercise raises
 DTYPE_HINT = "Mind the dtype: `dtype=torch.float64` in torch.zeros or torch.eye, or `torch.zeros_like(Z)`."
@@ -31,14 +30,6 @@ class NotWrittenYet(CheckFailed):
     """The stub is still there."""
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """What a usual misconception computes, and the hint for it."""
-
-    output: ArrayLike
-    hint: str
-
-
 def not_written(name: str) -> NotWrittenYet:
     """The friendly message for an untouched exercise."""
     return NotWrittenYet(
@@ -47,33 +38,33 @@ def not_written(name: str) -> NotWrittenYet:
     )
 
 
-def answer(function: Callable[..., Any], *args: Any, tried: str, like: Any = None, **kwargs: Any) -> Any:
+def answer(function: Callable[..., Any], *args: Any, tried: str, like: Any = None) -> Any:
     """Call the learner's function. Raises NotWrittenYet for a stub, CheckFailed if it raises, changes its input, or
     returns another kind of array than it was given, or than `like` where it is given numbers only."""
     name = getattr(function, "__name__", str(function))
     if not callable(function):
-        raise CheckFailed(f"the check needs the function itself, but got {function!r}: write its name without brackets")
-    given = [*args, *kwargs.values()]
-    before = [_copy(value) for value in given]
+        raise CheckFailed(
+            f"the check needs the function itself, but got {shown(function)}: write its name without brackets"
+        )
+    before = [_copy(value) for value in args]
     # Arrays go in as copies, so that an answer that changes its input cannot spoil the next check. Tensors go in
     # themselves: gradients flow to them.
     args = tuple(value if hasattr(value, "detach") else _copy(value) for value in args)
-    kwargs = {key: value if hasattr(value, "detach") else _copy(value) for key, value in kwargs.items()}
     try:
-        result = function(*args, **kwargs)
+        result = function(*args)
     except Exception as error:
         # Perhaps an earlier one that this one calls. nbgrader's own stub, without our settings, has no message.
         if isinstance(error, NotImplementedError) and str(error) in (STUB, ""):
             raise not_written(traceback.extract_tb(error.__traceback__)[-1].name) from None
         raise CheckFailed(f"{tried}: {name} stopped with {type(error).__name__}: {error}{_remedy(error)}") from error
-    if any(_changed(now, then) for now, then in zip([*args, *kwargs.values()], before, strict=True)):
+    if any(_changed(now, then) for now, then in zip(args, before, strict=True)):
         raise CheckFailed(
             f"{tried}: {name} changed an array it was given. Work on a copy: `v = v.copy()`, or `v.clone()` "
             "for a tensor, or `v = v + ...`."
         )
     if result is None:
         raise CheckFailed(f"{tried}: {name} returned None. Does the function end with a `return`?")
-    _check_kind(result, given if like is None else [like], f"{tried}: {name}")
+    _check_kind(result, list(args) if like is None else [like], f"{tried}: {name}")
     return result
 
 
@@ -142,39 +133,14 @@ def _remedy(error: Exception) -> str:
     return f"\nHint: {DTYPE_HINT}" if "dtype" in str(error) else ""
 
 
-def compare(
-    got: Any,
-    expected: ArrayLike,
-    *,
-    tried: str,
-    mistakes: Sequence[Mistake] = (),
-    hint: str = "",
-    tolerance: float = 1e-6,
-) -> None:
-    """Raise CheckFailed unless `got` equals `expected` (shape, finite, within tolerance).
-
-    got may be a number, list, array or tensor. The hint is that of the first matching mistake, else `hint`.
-    """
-    right = np.asarray(expected, dtype=np.float64)
-    value = numbers(got, right, tried)
-    for mistake in mistakes:
-        wrong = np.asarray(mistake.output, dtype=np.float64)
-        if equal(value, wrong, tolerance) and not equal(wrong, right, tolerance):
-            raise CheckFailed(message(tried, value, right, mistake.hint))
-    if not equal(value, right, tolerance):
-        raise CheckFailed(message(tried, value, right, hint))
-
-
-def numbers(got: Any, right: np.ndarray, tried: str) -> np.ndarray:
+def numbers(got: Any, tried: str) -> np.ndarray:
     """A result (number, list, array, tensor) as a float64 array. Raises CheckFailed for what is no real number."""
     try:
         if np.iscomplexobj(_plain(got)):
-            raise CheckFailed(f"{tried}: expected real numbers, got complex ones, {got!r}. Take the real part in time.")
+            raise CheckFailed(f"{tried}: expected real numbers, got complex ones. Take the real part in time.")
         return np.asarray(_plain(got), dtype=np.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise CheckFailed(
-            f"{tried}: expected numbers of shape {right.shape}, got {type(got).__name__} {got!r}"
-        ) from None
+        raise CheckFailed(f"{tried}: expected numbers, got {type(got).__name__} {shown(got)}") from None
 
 
 def passed(what: str) -> None:

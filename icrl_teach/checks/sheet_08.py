@@ -111,7 +111,7 @@ def _draws(make: _Maker, n_tasks: int, tried: str) -> None:
 def _paths(states: Any, make: _Maker, n_steps: int, tried: str) -> np.ndarray:
     if isinstance(states, np.ndarray) and states.dtype.kind not in "iu":
         _refuse(tried, f"states has dtype {states.dtype}.", WHOLE)
-    path = numbers(states, np.zeros((len(make.made), n_steps + 1)), tried).astype(np.int64)
+    path = numbers(states, tried).astype(np.int64)
     if path.shape != (len(make.made), n_steps + 1):
         _refuse(tried, f"states has shape {path.shape}, expected {(len(make.made), n_steps + 1)}.", N_PLUS_1)
     if path.min() < 0 or path.max() >= make.n_states:
@@ -123,7 +123,7 @@ def _paths(states: Any, make: _Maker, n_steps: int, tried: str) -> np.ndarray:
 
 def _same(got: Any, right: Any, mistakes: Sequence[tuple[str, Any]], tried: str) -> np.ndarray:
     """The learner's table, if it is right; else what `message` says, with the hint of the mistake that it equals."""
-    value, wanted = numbers(got, np.asarray(right), tried), np.asarray(right)
+    value, wanted = numbers(got, tried), np.asarray(right)
     if not equal(value, wanted, 1e-6):
         hints = [hint for hint, wrong in mistakes if equal(value, np.asarray(wrong, dtype=np.float64), 1e-6)]
         raise CheckFailed(message(tried, value, wanted, hints[0] if hints else "each row belongs to one chain."))

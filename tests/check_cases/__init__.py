@@ -51,6 +51,6 @@ def as_given(function: Callable[..., Any], check: Check) -> Callable[..., Any]:
 class Case:
     """A check, at least two right answers written differently, wrong ones with a piece of the message each must get."""
 
-    check: Callable[[Callable[..., Any]], None]
+    check: Check
     right: Sequence[Callable[..., Any]]
     wrong: Sequence[tuple[Callable[..., Any], str]]
