@@ -1,0 +1,76 @@
+"""A view draws what its lesson computes: the data that both write down are the same."""
+
+from importlib import import_module
+
+import matplotlib
+import numpy as np
+import pytest
+
+import guards
+
+matplotlib.use("Agg")
+
+
+def run_cells(lesson: str, *names: str) -> dict:
+    """What the named cells of a lesson leave behind, run in order after its setup."""
+    path = next(path for path in guards.LESSONS if path.stem.startswith(lesson))
+    cells = {cell.id: cell for cell in guards.read(path).cells}
+    found: dict = {}
+    for name in ("setup", *names):
+        exec(cells[name].source, found)
+    return found
+
+
+def view(lesson: str):
+    return import_module(f"icrl_teach.views.lesson_{lesson}")
+
+
+def same_walk(a, b) -> None:
+    np.testing.assert_array_equal(a.states, b.states)
+    np.testing.assert_array_equal(a.rewards, b.rewards)
+
+
+def test_lesson_00_the_network_reads_the_same_tasks():
+    lesson, module = run_cells("00", "network", "chain", "lake"), view("00")
+    for task, (seen, values, exact) in {
+        module.CHAIN: (lesson["seen"], lesson["values"], lesson["exact"]),
+        module.LAKE: (lesson["squares"], lesson["lake_values"], lesson["lake_exact"]),
+    }.items():
+        for mine, theirs in zip((seen, values, exact), module.what_it_says(task), strict=True):
+            np.testing.assert_allclose(theirs, mine, atol=1e-12)
+
+
+def test_lesson_01_the_same_machine():
+    lesson, module = run_cells("01", "machine"), view("01")
+    assert tuple(lesson["names"]) == module.NAMES
+    np.testing.assert_array_equal(lesson["P"], module.TRANSITION)
+
+
+def test_lesson_02_the_same_robot_and_walk():
+    lesson, (robot, walk) = run_cells("02", "robot"), view("02").robot_walk()
+    np.testing.assert_array_equal(lesson["robot"].transition, robot.transition)
+    np.testing.assert_array_equal(lesson["robot"].reward, robot.reward)
+    assert lesson["gamma"] == view("02").GAMMA == robot.gamma
+    same_walk(lesson["walk"], walk)
+
+
+def test_lesson_03_the_same_walk():
+    lesson, module = run_cells("03", "walk"), view("03")
+    np.testing.assert_array_equal(lesson["walk"].transition, module.round_walk().transition)
+    np.testing.assert_array_equal(lesson["walk"].reward, module.round_walk().reward)
+
+
+@pytest.mark.parametrize("beta", [0.1, 1.0])
+def test_lesson_04_the_same_context_and_the_same_three_methods(beta):
+    names = ("five-lines", "operators", "linear-at-beta")
+    lesson, module = run_cells("04", "by-hand", *names), view("04")
+    S, X, R = lesson["S"], lesson["X"], lesson["R"]
+    by_position = lesson["softmax_td"](X, R, lesson["gamma"], 10, beta=beta)[-1]
+    np.testing.assert_allclose(module.softmax_values(beta)[S], by_position, atol=1e-12)
+    np.testing.assert_allclose(module.linear_values(beta)[S], lesson["linear_td_at"](beta), atol=1e-12)
+
+
+def test_lesson_05_the_same_context():
+    lesson, module = run_cells("05", "operators"), view("05")
+    np.testing.assert_array_equal(lesson["P"], module.TRANSITION)
+    same_walk(lesson["context"], module._context())
