@@ -1,40 +1,52 @@
 """Gymnasium as a source of tasks: the exact process behind an environment and a policy, and real rollouts.
 
-Episodes become one endless chain: a step that ends an episode leads to the start distribution. This restart is a
-modelling choice (mathematics, section 1). Time limits are no part of the process and are ignored.
+An episode that ends can be read in two ways (mathematics, section 1), and both functions take `episodes`. "terminal":
+nothing follows, the value is that of one episode. "restart": the step that ends it leads to the start distribution,
+the value is that of the endless chain. "restart" is the default, because all that the course says of chains
+(stationary distributions, Theorem 2) is about endless ones; a log of one's own is read as "terminal" by default.
+A time limit is neither: a truncated walk keeps its last state, from which its last step bootstraps.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
 
-from icrl_teach._validate import ArrayLike, check_count, probability_rows
+from icrl_teach._door import door
+from icrl_teach._validate import ArrayLike, Count, Discount, Seed, check_finite, probability_rows
 from icrl_teach.mrp import MarkovRewardProcess, Trajectory, _cumulative_rows
+from icrl_teach.spaces import number_observations
+
+Episodes = Literal["restart", "terminal"]
 
 
-def _make(env: str | gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    if not isinstance(env, str):
-        return env
-    try:
-        return gym.make(env)
-    except gym.error.Error as error:
-        raise ValueError(f"env is {env!r}; Gymnasium cannot make it: {str(error).splitlines()[0]}") from None
+def _make(env: Any) -> gym.Env[Any, Any]:
+    if isinstance(env, str):
+        try:
+            return gym.make(env)
+        except Exception as error:  # whatever another's environment raises while it is made
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"env is {env!r}; Gymnasium cannot make it: {reason}") from error
+    if isinstance(env, gym.vector.VectorEnv):
+        raise ValueError(f"env is {env}, a vector of environments; give a single one: gymnasium.make(name)")
+    if not isinstance(env, gym.Env):
+        raise ValueError(f"env is {env!r}; it must be a gymnasium.Env or the name of one, such as 'FrozenLake-v1'")
+    return env
 
 
-def _sizes(env: Any) -> tuple[int, int]:
-    spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
-    for name, space in spaces.items():
-        if not isinstance(space, gym.spaces.Discrete) or int(space.start) != 0:
-            raise ValueError(
-                f"env has {name} {space}; it must be Discrete(n) counting from 0: wrap the environment "
-                "(gymnasium.ObservationWrapper) so that observations are whole numbers"
-            )
-    return int(env.observation_space.n), int(env.action_space.n)
+def _actions(env: Any) -> tuple[int, int]:
+    """How many actions there are, and the number of the first."""
+    space = env.action_space
+    if not isinstance(space, gym.spaces.Discrete):
+        raise ValueError(
+            f"env has action_space {space}; it must be Discrete(n): wrap the environment (gymnasium.ActionWrapper)"
+        )
+    return int(space.n), int(space.start)
 
 
 def _policy(policy: ArrayLike | None, n_states: int, n_actions: int) -> Float[np.ndarray, "n_states n_actions"]:
@@ -43,56 +55,88 @@ def _policy(policy: ArrayLike | None, n_states: int, n_actions: int) -> Float[np
     return probability_rows("policy", policy, (n_states, n_actions))
 
 
-def mrp_from_env(env: str | gym.Env[Any, Any], policy: ArrayLike | None, gamma: float) -> MarkovRewardProcess:
-    """The exact process of (env, policy), from the environment's transition table, with restart.
+@door
+def mrp_from_env(
+    env: Any, policy: ArrayLike | None, gamma: Discount, episodes: Episodes = "restart"
+) -> MarkovRewardProcess:
+    """The exact process of (env, policy), from the environment's transition table.
 
     env: a Gymnasium environment or its name, such as FrozenLake-v1, CliffWalking-v1 or Taxi-v4; policy: (S, A), rows
-    are distributions over actions, or None for the uniformly random policy; gamma in [0, 1).
-    An entry flagged done leads to the start distribution, whatever next state it lists; entries that list the
-    same next state twice add up. r(s) is the mean reward over actions and next states.
-    Raises ValueError for an environment without a table, spaces that are not Discrete, or a bad policy.
+    are distributions over actions, or None for the uniformly random policy; gamma in [0, 1), or 1 for episodes that
+    every state can end. An entry flagged done terminates (episodes="terminal") or leads to the start distribution
+    ("restart"), whatever next state it lists; entries that list the same next state twice add up. r(s) is the mean
+    reward over actions and next states. Time limits are no part of the process.
+    Raises ValueError for an environment without a table, spaces that are not Discrete from 0, or a bad policy.
     """
     made = _make(env)
-    n_states, n_actions = _sizes(made)
-    table = getattr(made.unwrapped, "P", None)
-    start = getattr(made.unwrapped, "initial_state_distrib", None)
+    space, (n_actions, first) = made.observation_space, _actions(made)
+    if not isinstance(space, gym.spaces.Discrete) or int(space.start) != 0 or first != 0:
+        raise ValueError(f"env has spaces {space} and {made.action_space}; a table needs Discrete(n), counting from 0")
+    table, start = (getattr(made.unwrapped, name, None) for name in ("P", "initial_state_distrib"))
     if table is None or start is None:
         raise ValueError(
             f"env {made} has no transition table (attributes P and initial_state_distrib); "
             "use rollout(env, policy, n_steps, seed) and learn from the steps instead"
         )
+    n_states = int(space.n)
     probabilities = _policy(policy, n_states, n_actions)
+    P, r, terminal = np.zeros((n_states, n_states)), np.zeros(n_states), np.zeros(n_states)
     start = np.asarray(start, dtype=np.float64)
-    P, r = np.zeros((n_states, n_states)), np.zeros(n_states)
     for s, actions in table.items():
         for a, outcomes in actions.items():
             for p, s_next, reward, done in outcomes:
                 weight = probabilities[s, a] * p
                 r[s] += weight * reward
-                if done:
+                if not done:
+                    P[s, s_next] += weight
+                elif episodes == "restart":
                     P[s] += weight * start
                 else:
-                    P[s, s_next] += weight
-    return MarkovRewardProcess(P, r, gamma, start)
+                    terminal[s] += weight
+    return MarkovRewardProcess(P, r, gamma, start, terminal=terminal)
 
 
-def rollout(env: str | gym.Env[Any, Any], policy: ArrayLike | None, n_steps: int, seed: int) -> Trajectory:
-    """`n_steps` real steps by `env.step`, for any environment with Discrete spaces, episodes joined by restart.
+@door
+def rollout(
+    env: Any,
+    policy: ArrayLike | None,
+    n_steps: Count,
+    seed: Seed,
+    episodes: Episodes = "restart",
+    bins: Sequence[ArrayLike] | None = None,
+) -> Trajectory:
+    """`n_steps` real steps by `env.step`, for any environment whose observations can be numbered.
 
-    env, policy: as in `mrp_from_env`; seed: of the environment and of the policy. A terminal transition leads to the
-    state that `env.reset` returns next. `truncated` is ignored: Gymnasium's time limit goes on stepping.
-    Raises ValueError for n_steps < 1, a negative seed, spaces that are not Discrete, or a bad policy.
+    env: a Gymnasium environment or its name; its observations are Discrete, MultiDiscrete, MultiBinary, a Tuple or Dict
+    of such, or a Box cut into cells by `bins`: rising edges for each dimension, [] to leave one out.
+    policy: (S, A), a row for each observation in the order of the labels, or None for the uniformly random policy;
+    seed: of the environment and of the policy. Labels of the trajectory say what was observed, actions what was done.
+    A step that terminated ends its walk (episodes="terminal") or leads to the state that `env.reset` returns next
+    ("restart"). A truncated walk keeps its last state as a landing, and the next begins after a reset.
+    Raises ValueError for n_steps < 1, a negative seed, spaces that cannot be numbered, an observation outside its
+    space, a reward that is no finite number, or a bad policy.
     """
     made = _make(env)
-    n_steps, seed = check_count("n_steps", n_steps), check_count("seed", seed, 0)
-    n_states, n_actions = _sizes(made)
-    cumulative = _cumulative_rows(_policy(policy, n_states, n_actions))
+    n_actions, first_action = _actions(made)
+    numbering = number_observations(made.observation_space, bins)
+    cumulative = _cumulative_rows(_policy(policy, len(numbering.labels), n_actions))
     # Not default_rng(seed): Gymnasium seeds its own generator so, and actions would follow the environment's luck.
     uniforms = np.random.default_rng([seed, 1]).random(n_steps)
-    states, rewards = np.empty(n_steps + 1, dtype=np.int64), np.empty(n_steps)
-    states[0] = made.reset(seed=seed)[0]
+    states, actions, following = np.empty((3, n_steps), dtype=np.int64)
+    rewards, ended, cut = np.empty(n_steps), np.zeros(n_steps, dtype=bool), np.zeros(n_steps, dtype=bool)
+    state = numbering.index(made.reset(seed=seed)[0])
     for t in range(n_steps):
-        action = bisect_right(cumulative[states[t]], uniforms[t])
-        observation, rewards[t], terminated, _, _ = made.step(action)
-        states[t + 1] = made.reset()[0] if terminated else observation
-    return Trajectory(states, rewards, labels=[str(s) for s in range(n_states)])
+        states[t], actions[t] = state, bisect_right(cumulative[state], uniforms[t])
+        observation, reward, terminated, truncated, _ = made.step(first_action + int(actions[t]))
+        rewards[t] = check_finite(f"the reward of step {t}", reward)
+        if not terminated:
+            state = following[t] = numbering.index(observation)
+        if terminated or truncated:  # an environment is never stepped after its end
+            state = numbering.index(made.reset()[0])
+        if terminated:
+            following[t] = state
+        ended[t], cut[t] = terminated and episodes == "terminal", truncated and not terminated
+    query = state if ended[-1] else None
+    return Trajectory.of_transitions(
+        states, rewards, following, ended, cut, labels=numbering.labels, actions=actions, query=query
+    )

@@ -270,25 +270,30 @@ def check_trajectory_gamma(trajectory: Trajectory, gamma: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class MarkovRewardProcess:
-    """A finite Markov reward process (P, r, gamma, p0).
+    """A finite Markov reward process (P, r, gamma, p0), endless or with walks that terminate.
 
-    transition: P, (S, S), rows sum to 1; reward: r, (S,), the mean reward on leaving a state; gamma in [0, 1);
-    start: p0, (S,), uniform if not given; labels: one name for each state, optional.
+    transition: P, (S, S); reward: r, (S,), the mean reward on leaving a state; gamma in [0, 1); start: p0, (S,),
+    uniform if not given; labels: one name for each state, optional; terminal: (S,), the probability that the walk
+    terminates on leaving a state, 0 if not given. A row of P and its entry of `terminal` sum to 1 together: so that a
+    slip in a row is still found. gamma = 1 is accepted where every state reaches a termination.
 
     Raises ValueError, naming the argument, for a row that does not sum to 1, a negative probability, NaN or
-    infinity, gamma outside [0, 1), or shapes that don't fit.
+    infinity, gamma outside [0, 1) (or 1 where walks may go on for ever), or shapes that don't fit.
 
     >>> mrp = MarkovRewardProcess([[0.0, 1.0], [1.0, 0.0]], [1.0, 0.0], gamma=0.5)
     >>> mrp.value().round(3).tolist()
     [1.333, 0.667]
+    >>> MarkovRewardProcess([[0.0, 1.0], [0.0, 0.0]], [0.0, 1.0], gamma=0.9, terminal=[0.0, 1.0]).value().tolist()
+    [0.9, 1.0]
     """
 
     transition: Float[np.ndarray, "n_states n_states"]
     reward: Float[np.ndarray, " n_states"]
     gamma: float
     start: Float[np.ndarray, " n_states"]
-    labels: tuple[str, ...] | None = None
-    _cumulative: list[list[float]] = field(default_factory=list, repr=False)
+    labels: tuple[str, ...] | None
+    terminal: Float[np.ndarray, " n_states"]
+    _cumulative: list[list[float]] = field(repr=False)
 
     def __init__(
         self,
@@ -297,19 +302,40 @@ class MarkovRewardProcess:
         gamma: float,
         start: ArrayLike | None = None,
         labels: Sequence[str] | None = None,
+        terminal: ArrayLike | None = None,
     ) -> None:
         reward = finite_array("reward", reward, 1)
         n = len(reward)
         if n < 1:
             raise ValueError("reward is empty; a process needs at least one state")
-        transition = probability_rows("transition", transition, (n, n))
+        if terminal is None:
+            transition, terminal = probability_rows("transition", transition, (n, n)), np.zeros(n)
+        else:
+            transition, terminal = _split_rows(transition, terminal, n)
         start = np.full(n, 1.0 / n) if start is None else probability_rows("start", start, (n,))
-        for name, value in (("transition", transition), ("reward", reward), ("start", start)):
+        for name, value in (
+            ("transition", transition),
+            ("reward", reward),
+            ("start", start),
+            ("terminal", terminal),
+        ):
             value.setflags(write=False)
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "gamma", check_gamma(gamma))
         object.__setattr__(self, "labels", _check_labels(labels, n, exact=True))
+        object.__setattr__(self, "gamma", self._check_gamma(gamma))
         object.__setattr__(self, "_cumulative", [])
+
+    def _check_gamma(self, gamma: float) -> float:
+        if gamma != 1.0 or not self.terminal.any():
+            return check_gamma(gamma)
+        states, following = np.nonzero(self.transition)
+        lost = never_ending(states, following, self.terminal > 0)
+        if lost.size:
+            raise ValueError(
+                f"gamma is {gamma}; the discount must satisfy 0 <= gamma < 1 where walks go on for ever, and no "
+                f"termination can be reached from state {lost[0]}; take 0.99, or let it reach one"
+            )
+        return check_gamma(gamma, ends=True)
 
     @property
     def n_states(self) -> int:
@@ -317,16 +343,21 @@ class MarkovRewardProcess:
         return len(self.reward)
 
     def value(self) -> Float[np.ndarray, " n_states"]:
-        """The exact value: the solution of the Bellman equation v = r + gamma P v (section 1)."""
+        """The exact value: the solution of the Bellman equation v = r + gamma P v (section 1).
+
+        Where walks terminate P has less than the full weight, and this is the episodic value.
+        """
         return np.linalg.solve(np.eye(self.n_states) - self.gamma * self.transition, self.reward)
 
     def stationary_distribution(self) -> Float[np.ndarray, " n_states"]:
         """The distribution mu with mu P = mu; zero on states that are left for ever.
 
+        Where walks terminate it is that of the process with restart: how often walk after walk visits each state.
         Raises ValueError if the chain falls apart into several closed parts, so that mu is not unique.
         """
-        closed = _closed_class(self.transition)
-        inside = self.transition[np.ix_(closed, closed)]
+        transition = self._with_restart()
+        closed = _closed_class(transition)
+        inside = transition[np.ix_(closed, closed)]
         # mu (P - I) = 0 has rank S - 1 on a closed class; one equation is replaced by sum(mu) = 1.
         equations = inside.T - np.eye(len(closed))
         equations[-1] = 1.0
@@ -336,23 +367,48 @@ class MarkovRewardProcess:
         mu[closed] = np.clip(np.linalg.solve(equations, right), 0.0, None)
         return mu / mu.sum()
 
+    def restarted(self) -> MarkovRewardProcess:
+        """The endless process in which a termination leads to the start distribution, P + terminal p0^T.
+
+        Its value is another one (section 1, episodes). Raises ValueError for gamma = 1.
+        """
+        return MarkovRewardProcess(self._with_restart(), self.reward, self.gamma, self.start, self.labels)
+
+    def _with_restart(self) -> np.ndarray:
+        return self.transition + np.outer(self.terminal, self.start)
+
     def sample(self, n_steps: int, rng: np.random.Generator, start: int | None = None) -> Trajectory:
         """Walk `n_steps` transitions, from `start` or from a state drawn from p0. R_{t+1} = r(S_t).
 
+        After a termination, which the trajectory flags, the next walk begins in a state drawn from p0.
         Raises ValueError if n_steps < 1 or if `start` is not a state.
         """
         n_steps = check_count("n_steps", n_steps)
         if start is not None and (start := check_count("start", start, 0)) >= self.n_states:
             raise ValueError(f"start is {start}; the states are 0 to {self.n_states - 1}")
-        if not self._cumulative:
-            self._cumulative.extend(_cumulative_rows(self.transition))
+        if not self._cumulative:  # an outcome more than there are states: the walk terminates
+            self._cumulative.extend(_cumulative_rows(np.column_stack([self.transition, self.terminal])))
+        begin, over = _cumulative_rows(self.start[None])[0], self.n_states
         uniforms = rng.random(n_steps + 1).tolist()
-        first = bisect_right(_cumulative_rows(self.start[None])[0], uniforms[0]) if start is None else start
-        states = [first]
+        states = [bisect_right(begin, uniforms[0]) if start is None else start]
+        terminated = []
         for u in uniforms[1:]:
-            states.append(bisect_right(self._cumulative[states[-1]], u))
+            following = bisect_right(self._cumulative[states[-1]], u)
+            terminated.append(following == over)
+            states.append(bisect_right(begin, rng.random()) if following == over else following)
         visited = np.array(states)
-        return Trajectory(visited, self.reward[visited[:-1]], self.labels)
+        return Trajectory(visited, self.reward[visited[:-1]], self.labels, terminated=terminated)
+
+
+def _split_rows(transition: ArrayLike, terminal: ArrayLike, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Checked P, (n, n), and terminal, (n,), whose rows sum to 1 together."""
+    P, ends = finite_array("transition", transition, 2), finite_array("terminal", terminal, 1)
+    if P.shape != (n, n) or ends.shape != (n,):
+        raise ValueError(
+            f"transition has shape {P.shape} and terminal {ends.shape}; {n} rewards need {(n, n)} and {(n,)}"
+        )
+    rows = probability_rows("transition with terminal as a last column", np.column_stack([P, ends]), (n, n + 1))
+    return rows[:, :-1].copy(), rows[:, -1].copy()
 
 
 def _cumulative_rows(probabilities: np.ndarray) -> list[list[float]]:

@@ -4,7 +4,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from icrl_teach import mrp_from_env, rollout
+from icrl_teach import certainty_equivalence_value, mrp_from_env, rollout
+from icrl_teach.spaces import number_observations
 from oracles import assert_close
 
 ENVIRONMENTS = ["FrozenLake-v1", "CliffWalking-v1", "Taxi-v4"]
@@ -153,7 +154,8 @@ def test_real_steps_agree_with_the_exact_process(name, n_steps):
         policy = 0.2 * policy + 0.8 * np.eye(4)[[0 if s == 36 else 2 if s % 12 == 11 else 1 for s in range(48)]]
     mrp, walk = mrp_from_env(name, policy, 0.9), rollout(name, policy, n_steps, seed=3)
     counts = np.zeros((n_states, n_states))
-    np.add.at(counts, (walk.states[:-1], walk.states[1:]), 1)
+    s, rewards, s_next, *_ = walk.transitions
+    np.add.at(counts, (s, s_next), 1)
     assert (mrp.transition[counts > 0] > 0).all()  # never an impossible step
     visits = counts.sum(axis=1)
     seen = visits >= (300 if name == "Taxi-v4" else 1000)
@@ -162,8 +164,8 @@ def test_real_steps_agree_with_the_exact_process(name, n_steps):
     usual = v * P * (1 - P) >= 9  # a normal approximation needs some expected events
     gap = np.abs(counts[seen] - v * P)
     assert (gap[usual] <= 5 * np.sqrt(v * P * (1 - P))[usual]).all()
-    means = np.bincount(walk.states[:-1], weights=walk.rewards, minlength=n_states)[seen] / visits[seen]
-    squares = np.bincount(walk.states[:-1], weights=walk.rewards**2, minlength=n_states)[seen] / visits[seen]
+    means = np.bincount(s, weights=rewards, minlength=n_states)[seen] / visits[seen]
+    squares = np.bincount(s, weights=rewards**2, minlength=n_states)[seen] / visits[seen]
     error = np.sqrt(np.maximum(squares - means**2, 0) / visits[seen])
     assert (np.abs(means - mrp.reward[seen]) <= 5 * error + 1e-9).all()
 
@@ -174,11 +176,194 @@ def test_a_rollout_restarts_where_reset_says_and_counts_every_step():
     assert walk.rewards.tolist() == [0, 0, 1, 0, 0, 1, 0]
 
 
-def test_a_time_limit_does_not_restart():
+class Strict(gym.Wrapper):
+    """Refuses a step after an end, as Gymnasium asks of its users."""
+
+    over = True
+
+    def reset(self, **kwargs):
+        self.over = False
+        return self.env.reset(**kwargs)
+
+    def step(self, action):
+        assert not self.over, "stepped after the end"
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self.over = terminated or truncated
+        return observation, reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("episodes", ["restart", "terminal"])
+def test_a_time_limit_ends_a_walk_whose_last_state_is_kept(episodes):
     env = Corridor(ends=False)
-    walk = rollout(gym.wrappers.TimeLimit(env, 3), [[0.0, 1.0]] * 3, 10, seed=0)
-    assert env.resets == 1
-    assert walk.states.tolist() == [0, 1] + [2] * 9
+    walk = rollout(Strict(gym.wrappers.TimeLimit(env, 2)), [[0.0, 1.0]] * 3, 5, 0, episodes)
+    assert env.resets == 3
+    assert walk.states.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]  # 2 is where each walk was cut; then a reset
+    assert walk.source.tolist() == [True, True, False, True, True, False, True, False]
+    assert walk.continues.tolist() == walk.source.tolist() and walk.n_steps == 5
+    assert walk.transitions.actions.tolist() == [1] * 5
+
+
+def test_a_terminal_step_is_flagged_or_leads_to_the_reset():
+    walk = rollout(Strict(Corridor()), [[0.0, 1.0]] * 3, 6, 0, "terminal")
+    assert walk.states.tolist() == [0, 1, 2, 0, 1, 2, 0]  # the query: where the next walk would begin
+    assert np.flatnonzero(walk.terminated).tolist() == [2, 5] and not walk.truncated.any()
+    assert_close(certainty_equivalence_value(walk, 0.5), [0.25, 0.5, 1.0], 1e-14)
+    joined = rollout(Strict(Corridor()), [[0.0, 1.0]] * 3, 6, 0)
+    assert joined.states.tolist() == walk.states.tolist() and not joined.terminated.any()
+
+
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "CliffWalking-v1"])
+@pytest.mark.parametrize("gamma", [0.95, 1.0])
+def test_the_episodic_process_follows_the_rules_of_the_game(name, gamma):
+    """v = (I - gamma P_c)^-1 r, P_c and r from the rules written out above."""
+    rule, start, n_actions = RULES[name]
+    n_states = len(start)
+    policy = random_policy(n_states, n_actions)
+    P, r = np.zeros((n_states, n_states)), np.zeros(n_states)
+    for s in range(n_states):
+        for a in range(n_actions):
+            for probability, s_next, reward in rule(s, a):
+                r[s] += policy[s, a] * probability * reward
+                if s_next is not None:
+                    P[s, s_next] += policy[s, a] * probability
+    inside = np.arange(n_states) != 47 if name == "CliffWalking-v1" else np.ones(n_states, bool)
+    mrp = mrp_from_env(name, policy, gamma, "terminal")
+    P, r = P[np.ix_(inside, inside)], r[inside]
+    assert_close(mrp.value()[inside], np.linalg.solve(np.eye(len(r)) - gamma * P, r), 1e-9)
+    assert_close(mrp.terminal[inside], 1 - P.sum(axis=1), 1e-12)
+
+
+def mean_and_error(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    return np.mean(samples, axis=0), np.std(samples, axis=0, ddof=1) / np.sqrt(len(samples))
+
+
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "CliffWalking-v1"])
+def test_episodes_from_real_steps_have_the_exact_episodic_value(name):
+    policy = None
+    if name == "CliffWalking-v1":  # mostly up from the start, right along the cliff, down at the end
+        policy = np.full((48, 4), 0.05)
+        policy[range(48), [0 if s == 36 else 2 if s % 12 == 11 else 1 for s in range(48)]] = 0.85
+    exact = mrp_from_env(name, policy, 0.9, "terminal").value()
+    walks = [rollout(name, policy, 4000, seed, "terminal") for seed in range(8)]
+    often = np.min([walk.visits() for walk in walks], axis=0) >= 50
+    assert often.sum() >= 8
+    mean, error = mean_and_error([certainty_equivalence_value(walk, 0.9)[often] for walk in walks])
+    assert (np.abs(mean - exact[often]) <= 6 * error + 1e-3 * np.abs(exact).max()).all()
+    restart = mrp_from_env(name, policy, 0.9).value()  # another value: the test would see it
+    assert (np.abs(mean - restart[often]) > 6 * error + 1e-3 * np.abs(exact).max()).any()
+
+
+def test_blackjack_agrees_with_every_visit_monte_carlo():
+    """50,000 hands, stick from 17 on, gamma = 1: solving the observed chain against averaging what was won."""
+    space = gym.spaces.Tuple([gym.spaces.Discrete(32), gym.spaces.Discrete(11), gym.spaces.Discrete(2)])
+    labels = number_observations(space).labels
+    policy = np.array([[1.0, 0.0] if int(label[1:].split(",")[0]) >= 17 else [0.0, 1.0] for label in labels])
+    walk = rollout(gym.make("Blackjack-v1", disable_env_checker=True), policy, 75_000, 0, "terminal")
+    s, r, _, terminated, *_ = walk.transitions
+    assert walk.labels == labels and terminated.sum() >= 50_000
+    ends = np.flatnonzero(terminated)
+    counted = np.arange(ends[-1] + 1)  # whole hands only; the one reward of a hand comes with its end
+    won = r[ends[np.searchsorted(ends, counted)]]
+    visits = np.bincount(s[counted], minlength=len(labels))
+    mean = np.bincount(s[counted], weights=won, minlength=len(labels)) / np.maximum(visits, 1)
+    squares = np.bincount(s[counted], weights=won**2, minlength=len(labels)) / np.maximum(visits, 1)
+    often = visits >= 200
+    error = np.sqrt((squares - mean**2)[often] / visits[often])
+    value = certainty_equivalence_value(walk, 1.0)
+    assert often.sum() >= 100
+    assert (np.abs(value - mean)[often] <= 4 * error + 1e-12).all()
+    assert abs(value[walk.index("(20, 10, 0)")] - 0.44) < 0.1 and value[walk.index("(16, 10, 0)")] < -0.4
+
+
+def test_cart_pole_s_box_goes_in_through_bins():
+    bins = [[], [], [-0.1, 0.0, 0.1], [-0.5, 0.5]]
+    walk = rollout("CartPole-v1", None, 4000, 0, "terminal", bins)
+    assert walk.n_states == 12 and walk.labels[0] == "(any, any, below -0.1, below -0.5)"
+    value = certainty_equivalence_value(walk, 1.0)
+    upright, falling = "(any, any, -0.1 to 0, -0.5 to 0.5)", "(any, any, below -0.1, below -0.5)"
+    assert value[walk.index(upright)] > value[walk.index(falling)] + 5  # steps left until it has fallen
+
+
+SPACES = {
+    "Discrete": (gym.spaces.Discrete(3, start=4), "5", 1),
+    "MultiDiscrete": (gym.spaces.MultiDiscrete([2, 3], start=[0, 7]), "(0, 8)", 1),
+    "MultiBinary": (gym.spaces.MultiBinary(3), "(0, 1, 1)", 3),
+    "Tuple": (gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.MultiBinary(1)]), "(1, 0)", 2),
+    "Dict": (gym.spaces.Dict(b=gym.spaces.Discrete(2), a=gym.spaces.Discrete(3)), "(b 1, a 2)", 5),
+}
+
+
+@pytest.mark.parametrize(("space", "label", "number"), SPACES.values(), ids=SPACES.keys())
+def test_every_observation_of_a_space_has_a_number_of_its_own(space, label, number):
+    numbering = number_observations(space)
+    assert numbering.labels[number] == label
+    assert len(set(numbering.labels)) == len(numbering.labels)
+    space.seed(0)
+    seen: dict[bytes, int] = {}  # by Gymnasium's own flat form
+    for _ in range(300):
+        observation = space.sample()
+        own = gym.spaces.flatten(space, observation).tobytes()
+        assert seen.setdefault(own, numbering.index(observation)) == numbering.index(observation)
+    assert sorted(seen.values()) == list(range(len(numbering.labels)))
+
+
+def test_cells_of_a_box_are_closed_below():
+    numbering = number_observations(gym.spaces.Box(-1.0, 1.0, (2,)), [[0.0, 0.5], []])
+    places = [numbering.labels[numbering.index(np.array([x, 0.3]))] for x in (-1.0, -0.01, 0.0, 0.49, 0.5, 1.0)]
+    assert places == ["(below 0, any)"] * 2 + ["(0 to 0.5, any)"] * 2 + ["(from 0.5, any)"] * 2
+
+
+class Says(Corridor):
+    """A corridor whose observation after the first step is what it is told to say."""
+
+    def __init__(self, space, observation, reward=0.0):
+        super().__init__(space=space)
+        self.observation, self.reward = observation, reward
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation, self.reward, False, False, {}
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "bins"),
+    [
+        (gym.spaces.Discrete(3), 3, None),
+        (gym.spaces.Discrete(3), -1, None),
+        (gym.spaces.Discrete(3), 0.5, None),
+        (gym.spaces.Discrete(3), float("nan"), None),
+        (gym.spaces.Discrete(3), None, None),
+        (gym.spaces.Discrete(3), "1", None),
+        (gym.spaces.MultiDiscrete([2, 2]), np.array([0, 2]), None),
+        (gym.spaces.MultiDiscrete([2, 2]), np.array([0]), None),
+        (gym.spaces.Tuple([gym.spaces.Discrete(2)] * 2), (0,), None),
+        (gym.spaces.Dict(a=gym.spaces.Discrete(2)), {"b": 0}, None),
+        (gym.spaces.Box(-1.0, 1.0, (1,)), np.array([float("nan")]), [[0.0]]),
+        (gym.spaces.Box(-1.0, 1.0, (1,)), np.array([1.5]), [[0.0]]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # Gymnasium's own checker warns, too
+def test_an_observation_outside_its_space_is_named(space, observation, bins):
+    with pytest.raises(ValueError, match=r"env gave the observation .*, which is outside its observation_space"):
+        rollout(Says(space, observation), None, 3, 0, bins=bins)
+
+
+def test_a_reward_that_is_no_number_is_named():
+    with pytest.raises(ValueError, match="the reward of step 0 is nan; it must be a finite number"):
+        rollout(Says(gym.spaces.Discrete(3), 1, float("nan")), None, 3, 0)
+
+
+def test_actions_may_count_from_another_number():
+    class FromFive(Corridor):
+        action_space = gym.spaces.Discrete(2, start=5)
+
+        def step(self, action):
+            return super().step(action - 5)
+
+    assert rollout(FromFive(), [[0.0, 1.0]] * 3, 7, 0).states.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
 
 
 def test_the_seed_decides_the_walk():
@@ -221,17 +406,32 @@ def test_an_environment_without_a_table_is_sent_to_rollout():
 
 
 @pytest.mark.parametrize(
-    "space", [gym.spaces.Box(0, 1, (2,)), gym.spaces.Discrete(3, start=1), gym.spaces.MultiDiscrete([2, 2])]
+    ("space", "bins", "message"),
+    [
+        (gym.spaces.Box(0, 1, (2,)), None, r"there are no bins; give the edges of 2 dimensions"),
+        (gym.spaces.Box(0, 1, (2,)), [[0.5]], r"there are bins for 1 dimensions; give the edges of 2"),
+        (gym.spaces.Box(0, 1, (1,)), [[0.5, 0.5]], r"bins\[0\] is \[0.5, 0.5\]; edges must rise"),
+        (gym.spaces.Discrete(3), [[0.5]], "bins are for a Box: leave them out"),
+        (gym.spaces.Text(3), None, "must be Discrete, MultiDiscrete, .* wrap the environment"),
+        (gym.spaces.Tuple([gym.spaces.Box(0, 1, (1,))]), None, "must be Discrete, MultiDiscrete"),
+        (gym.spaces.MultiDiscrete([1000, 1000]), None, "of 1,000,000 states; at most 100,000 can be numbered"),
+    ],
 )
-@pytest.mark.parametrize("door", [lambda env: mrp_from_env(env, None, 0.9), lambda env: rollout(env, None, 5, 0)])
-def test_spaces_that_do_not_count_from_zero_are_refused(space, door):
-    with pytest.raises(ValueError, match=r"env has observation_space .*must be Discrete\(n\) counting from 0: wrap"):
-        door(Corridor(space=space))
+def test_spaces_that_cannot_be_numbered_are_refused(space, bins, message):
+    with pytest.raises(ValueError, match=message):
+        rollout(Corridor(space=space), None, 5, 0, bins=bins)
 
 
-def test_blackjack_s_tuple_of_observations_is_refused():
-    with pytest.raises(ValueError, match=r"observation_space Tuple\(.*ObservationWrapper"):
-        rollout("Blackjack-v1", None, 5, 0)
+def test_a_table_needs_states_that_count_from_zero():
+    with pytest.raises(ValueError, match=r"env has spaces .*a table needs Discrete\(n\), counting from 0"):
+        mrp_from_env("Blackjack-v1", None, 0.9)
+
+
+def test_what_is_no_single_environment_is_refused():
+    with pytest.raises(ValueError, match=r"a vector of environments; give a single one"):
+        rollout(gym.make_vec("CartPole-v1", num_envs=2), None, 5, 0)
+    with pytest.raises(ValueError, match=r"env is 3; it must be a gymnasium.Env or the name of one"):
+        rollout(3, None, 5, 0)
 
 
 def test_continuous_actions_are_refused():
@@ -254,10 +454,3 @@ def test_a_bad_policy_is_refused(door):
         door(np.ones((16, 3)) / 3)
     with pytest.raises(ValueError, match="row 0 of policy sums to 2; probabilities must sum to 1"):
         door(np.full((16, 4), 0.5))
-
-
-def test_actions_that_do_not_count_from_0_are_refused():
-    env = gym.make("FrozenLake-v1")
-    env.action_space = gym.spaces.Discrete(4, start=1)
-    with pytest.raises(ValueError, match="action_space"):
-        rollout(env, None, 5, 0)

@@ -205,3 +205,69 @@ def test_steps_that_do_not_connect_are_refused():
         Trajectory.of_transitions([0], [0.0], [-1])
     with pytest.raises(ValueError, match="states is empty"):
         Trajectory.of_transitions([], [], [])
+
+
+# Processes whose walks terminate
+
+
+def random_terminating(rng: np.random.Generator, n_states: int, gamma: float) -> MarkovRewardProcess:
+    rows = rng.dirichlet(np.ones(n_states + 1), size=n_states)
+    start = rng.dirichlet(np.ones(n_states))
+    return MarkovRewardProcess(rows[:, :-1], rng.uniform(-1, 1, n_states), gamma, start, terminal=rows[:, -1])
+
+
+@given(st.integers(1, 6), seeds, st.floats(0.0, 0.95))
+def test_restart_adds_what_a_new_walk_is_worth(n_states, seed, gamma):
+    """v_restart = v_episode + E[gamma^T] vbar, vbar = p0 v_episode / (1 - p0 E[gamma^T]) (section 1)."""
+    mrp = random_terminating(np.random.default_rng(seed), n_states, gamma)
+    episode, arrives = mrp.value(), np.zeros(n_states)
+    for _ in range(600):  # E[gamma^T]: end now, or go on
+        arrives = gamma * (mrp.terminal + mrp.transition @ arrives)
+    new_walk = mrp.start @ episode / (1 - mrp.start @ arrives)
+    restart = mrp.restarted().value()
+    assert np.abs(restart - (episode + arrives * new_walk)).max() <= 1e-12 * max(np.abs(restart).max(), 1.0)
+
+
+@given(st.integers(1, 6), seeds)
+def test_the_episodic_value_is_the_sum_of_what_is_left(n_states, seed):
+    mrp = random_terminating(np.random.default_rng(seed), n_states, 1.0)
+    total, term = np.zeros(n_states), mrp.reward.copy()
+    for _ in range(20_000):
+        total += term
+        term = mrp.transition @ term
+        if np.abs(term).max() < 1e-18:
+            break
+    assert_close(mrp.value(), total, 1e-9)
+
+
+def test_sampled_walks_end_as_often_as_they_should_and_begin_anew(rng):
+    mrp = random_terminating(rng, 3, 0.9)
+    walk = mrp.sample(60_000, rng)
+    assert walk.n_steps == 60_000 and not walk.truncated.any()
+    s = walk.states[:-1]
+    for state in range(3):
+        left = s == state
+        p = mrp.terminal[state]
+        error = np.sqrt(left.sum() * p * (1 - p))
+        assert abs(walk.terminated[left].sum() - left.sum() * p) <= STANDARD_ERRORS * error
+    begun = np.bincount(walk.states[1:][walk.terminated], minlength=3) / walk.terminated.sum()
+    error = np.sqrt(mrp.start * (1 - mrp.start) / walk.terminated.sum())
+    assert (np.abs(begun - mrp.start) <= STANDARD_ERRORS * error).all()
+    visits = np.bincount(s, minlength=3) / len(s)
+    assert np.abs(visits - mrp.stationary_distribution()).max() < 0.02
+
+
+def test_terminal_probabilities_complete_the_rows():
+    with pytest.raises(ValueError, match=r"row 0 of transition with terminal as a last column sums to 1.1"):
+        MarkovRewardProcess([[0.5, 0.5], [0.5, 0.0]], [0.0, 0.0], 0.9, terminal=[0.1, 0.5])
+    with pytest.raises(ValueError, match=r"transition has shape .* and terminal \(1,\); 2 rewards need"):
+        MarkovRewardProcess(np.eye(2), [0.0, 0.0], 0.9, terminal=[0.0])
+
+
+def test_gamma_one_needs_an_end_within_reach():
+    P, terminal = [[0.5, 0.0, 0.0], [0.5, 0.0, 0.5], [0.0, 0.0, 1.0]], [0.5, 0.0, 0.0]
+    with pytest.raises(ValueError, match=r"gamma is 1.0; .* no termination can be reached from state 2"):
+        MarkovRewardProcess(P, [1.0, 1.0, 0.0], 1.0, terminal=terminal)
+    with pytest.raises(ValueError, match=r"gamma is 1.0; .*1 needs walks that terminate"):
+        MarkovRewardProcess(np.eye(2), [1.0, 1.0], 1.0)
+    assert_close(MarkovRewardProcess([[0.5]], [1.0], 1.0, terminal=[0.5]).value(), [2.0], 1e-14)
