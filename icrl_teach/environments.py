@@ -68,17 +68,20 @@ def mrp_from_env(
     reward over actions and next states. Time limits are no part of the process.
     Raises ValueError for an environment without a table, spaces that are not Discrete from 0, or a bad policy.
     """
-    made = _make(env)
-    space, (n_actions, first) = made.observation_space, _actions(made)
-    if not isinstance(space, gym.spaces.Discrete) or int(space.start) != 0 or first != 0:
-        raise ValueError(f"env has spaces {space} and {made.action_space}; a table needs Discrete(n), counting from 0")
+    made: Any = _make(env)
+    for name, space in (("observation_space", made.observation_space), ("action_space", made.action_space)):
+        if not isinstance(space, gym.spaces.Discrete) or int(space.start) != 0:
+            raise ValueError(
+                f"env has {name} {space}; for a table it must be Discrete(n) counting from 0: wrap the environment "
+                "(gymnasium.ObservationWrapper), or use rollout, which numbers other observations, too"
+            )
+    n_states, n_actions = int(made.observation_space.n), int(made.action_space.n)
     table, start = (getattr(made.unwrapped, name, None) for name in ("P", "initial_state_distrib"))
     if table is None or start is None:
         raise ValueError(
             f"env {made} has no transition table (attributes P and initial_state_distrib); "
             "use rollout(env, policy, n_steps, seed) and learn from the steps instead"
         )
-    n_states = int(space.n)
     probabilities = _policy(policy, n_states, n_actions)
     P, r, terminal = np.zeros((n_states, n_states)), np.zeros(n_states), np.zeros(n_states)
     start = np.asarray(start, dtype=np.float64)
