@@ -57,7 +57,19 @@ LEAVE_OUT = (
     "or test_the_floor"
 )
 
+# (file, line without indentation, change): why no test can tell it from the original.
+EQUIVALENT: dict[tuple[str, str, str], str] = {}
+OTHER = {
+    ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Mult],
+    ast.Pow: [ast.Mult], ast.BitAnd: [ast.BitOr], ast.BitOr: [ast.BitAnd], ast.And: [ast.Or], ast.Or: [ast.And],
+    ast.Lt: [ast.LtE, ast.GtE], ast.LtE: [ast.Lt, ast.Gt], ast.Gt: [ast.GtE, ast.LtE], ast.GtE: [ast.Gt, ast.Lt],
+    ast.Eq: [ast.NotEq], ast.NotEq: [ast.Eq],
+}  # fmt: skip
+NAMES = {"max": "min", "maximum": "minimum", "any": "all", "argmax": "argmin", "zeros": "ones", "sum": "mean"}
+NAMES |= {other: name for name, other in NAMES.items()}
 
+
+@dataclass(frozen=True)
 class Mutant:
     """The `choice`th change of the `site`th place of a file; where it is, and what it is."""
 
