@@ -356,7 +356,7 @@ def test_the_largest_number_of_steps_fits_and_one_more_does_not():
         (["--steps", "20000"], ["--steps is 20000", "limit is 2 GiB; use --steps"]),
         (["--layers", "0"], ["0 is not in the range x>=1"]),
         (["--layers", "1000000"], ["over 1000000 layers", "GiB"]),
-        (["--tau", "0"], ["tau is 0.0; the sharpness must be a positive number"]),
+        (["--tau", "0"], ["tau is 0.0; it must be a positive number"]),
         (["--tau", "nan"], ["tau is nan"]),
         (["--gamma", "1"], ["gamma is 1.0; the discount must satisfy 0 <= gamma < 1"]),
         (["--seed", "-1"], ["-1 is not in the range x>=0"]),
