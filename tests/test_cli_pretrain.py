@@ -2,15 +2,15 @@
 
 import json
 import signal
-import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner, Result
 
-from command_line import elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
+from command_line import child, elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
 from icrl_teach import PretrainConfig, cli, load_result, pretrain, pretraining, summarise
 from icrl_teach.pretraining import losses
+from patience import PATIENCE
 
 SMALL = ["--steps", "3", "--tasks", "8", "--layers", "2"]
 
@@ -175,14 +175,12 @@ cli.main(sys.argv[1:])
 
 def test_ctrl_c_keeps_the_result_so_far(tmp_path):
     words = ["pretrain", "--steps", "100000", "--tasks", "8", "--checkpoint", "run.pt", "--json"]
-    with subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, *words], cwd=tmp_path, stdout=-1, stderr=-1, text=True
-    ) as process:
+    with child([sys.executable, "-c", INTERRUPTED, *words], cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
         for line in process.stderr:
             if line == "step 7\n":
                 process.send_signal(signal.SIGINT)
                 break
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
     summary, saved = json.loads(out), load_result(tmp_path / "run.pt")
     assert process.returncode == 130 and 7 <= summary["steps"] < 100_000 and saved.steps == summary["steps"]
     last = [line for line in err.splitlines() if not line.startswith("step ")]

@@ -16,6 +16,7 @@ from icrl_teach.pretraining.config import PretrainConfig
 from icrl_teach.pretraining.losses import Learner
 from icrl_teach.pretraining.processes import my_share, one_thread
 from icrl_teach.pretraining.training import pretrain
+from patience import PATIENCE
 from pretraining_cases import assert_same_run, generator, small
 
 
@@ -70,7 +71,7 @@ def test_two_processes_take_the_step_of_one(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(processes.__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     config = PretrainConfig(n_steps=1, n_tasks=32, seeds=(0, 1), clip=0.05, warmup=0)
