@@ -244,3 +244,25 @@ def test_operators_use_the_score_they_are_given(rng):
     M = empirical_operators(walk, features, score=log_inner_product)[0]
     products = features @ features.T * walk.visits(4)  # exp of the log: inner products, times visits
     assert_close(M, products / products.sum(axis=1, keepdims=True), 1e-12)
+
+
+def test_centred_linear_td_rests_where_linear_td_does_if_that_is_one_point(rng):
+    walk = MarkovRewardProcess(*random_chain(rng, 5), 0.8).sample(200, rng)
+    features = rng.standard_normal((5, 2))[walk.states]
+    x = np.hstack([np.ones((201, 1)), np.sqrt(0.5) * features])  # A, 3 x 3, is invertible
+    A, b = x[:-1].T @ (x[:-1] - 0.8 * x[1:]), x[:-1].T @ walk.rewards
+    centred = centred_linear_td(features, walk.rewards, 0.8, 4000, 0.5, 0.5)[-1]
+    assert_close(centred, x @ np.linalg.solve(A, b), 1e-8)
+
+
+def test_at_lambda_1_the_limit_is_the_mean_return_with_the_last_value_as_its_tail(rng):
+    walk = MarkovRewardProcess(*random_chain(rng, 3), 0.9).sample(60, rng)
+    x, n = one_hot(3, 6.0)[walk.states], 60
+    age = np.subtract.outer(np.arange(n), np.arange(n))
+    K = softmax_weights(x, x[:-1]) @ np.where(age <= 0, 0.9 ** np.abs(age), 0.0)
+    v = kernel_td(K, walk.rewards, 0.9, 400)[-1]
+    G, means = v[-1], {0: [], 1: [], 2: []}
+    for k in reversed(range(n)):
+        G = walk.rewards[k] + 0.9 * G
+        means[walk.states[k]].append(G)
+    assert_close(v, [np.mean(means[s]) for s in walk.states], 1e-9)

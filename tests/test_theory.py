@@ -225,3 +225,12 @@ def test_a_margin_contracts_for_every_step_below_two_over_one_plus_gamma(n_state
 def test_a_margin_promises_nothing_at_two_over_one_plus_gamma():
     M, P = np.eye(2), np.array([[0.0, 1.0], [1.0, 0.0]])  # the largest margin there is; two states that swap
     assert spectral_radius(iteration_matrix(M, M @ P, 0.9, alpha=2 / 1.9)) == pytest.approx(1.0, abs=1e-12)
+
+
+@given(st.integers(2, 6), st.integers(1, 4), seeds, st.floats(-4.0, -0.05))
+def test_a_negative_beta_gives_a_negative_eigenvalue_whenever_two_states_differ(n_states, d, seed, beta):
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((n_states, d))
+    assume(max(np.linalg.norm(features - x, axis=1).max() for x in features) > 0.5)
+    M = matching_matrix(MarkovRewardProcess(*random_chain(rng, n_states), 0.5), features, beta)
+    assert np.linalg.eigvals(M).real.min() < 0
