@@ -75,15 +75,24 @@ def _max_and_rms(
 
 
 def read_layers(
-    features: np.ndarray, rewards: np.ndarray, gamma: float, n_layers: int, beta: float = 1.0
+    features: np.ndarray,
+    rewards: np.ndarray,
+    gamma: float,
+    n_layers: int,
+    beta: float = 1.0,
+    source: np.ndarray | None = None,
+    continues: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Target memory and value memory, both (n+1,), of the constructed network, for each layer 0..L."""
+    """Target memory and value memory, both (n+1,), of the constructed network, for each layer 0..L.
+
+    source, continues: flags of walks that end, as in `build_prompt`.
+    """
     from icrl_teach.prompt import build_prompt, target_row, value_row
     from icrl_teach.transformer import SoftmaxTransformer
 
     d = features.shape[1]
     model = SoftmaxTransformer.constructed(d, n_layers, gamma, beta=beta)
-    for Z in model.layers(build_prompt(features, rewards)):
+    for Z in model.layers(build_prompt(features, rewards, source=source, continues=continues)):
         yield Z[target_row(d)].numpy(), Z[value_row(d)].numpy()
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from icrl_teach._progress import Tick, no_tick
-from icrl_teach._validate import check_count, check_gamma
+from icrl_teach._validate import check_count
 from icrl_teach.comparison import read_layers
-from icrl_teach.mrp import Trajectory
+from icrl_teach.mrp import Trajectory, Transitions, check_trajectory_gamma
 from icrl_teach.softmax_td import empirical_operators, fixed_point, operator_td
 from icrl_teach.theory import contraction_margin, iteration_matrix, spectral_radius, sup_norm
 
 TRANSFORMER_LIMIT = 2_000  # transitions; a longer log takes the operator form
 STATE_LIMIT = 4_000  # distinct states in a log: the operators are dense (S, S) matrices
 EIGENVALUE_LIMIT = 1_000  # states up to which all eigenvalues take about a second
+INTERVAL_LIMIT = 500  # states up to which the operators of RESAMPLES draws take about a minute
+RESAMPLES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +32,9 @@ class LogEvaluation:
     margin: C of the empirical matching matrix, positive where the contraction condition holds; spectral_radius of one
     layer, on the values that layers can reach, None above EIGENVALUE_LIMIT states; sup_norm: an upper bound of it;
     remaining: how far values still are from their limit, where layers converge and the radius is known; else an
-    estimate from the next two layers' changes, for slow or diverging layers too small.
+    estimate from the next two layers' changes, for slow or diverging layers too small. returns: the mean return of
+    every visit in walks that terminated, a road of its own (Monte Carlo), NaN where there is none; n_returns: how many
+    visits; both None where no walk terminated.
     """
 
     labels: tuple[str, ...]
@@ -40,6 +46,8 @@ class LogEvaluation:
     spectral_radius: float | None
     sup_norm: float
     remaining: float
+    returns: Float[np.ndarray, " n_states"] | None = None
+    n_returns: Int[np.ndarray, " n_states"] | None = None
 
 
 def check_state_count(n_states: int, source: str = "the log") -> None:
@@ -57,7 +65,8 @@ def _seen_only(trajectory: Trajectory, features: np.ndarray) -> tuple[Trajectory
     if len(features) < trajectory.n_states:
         raise ValueError(f"features has {len(features)} rows; the trajectory has {trajectory.n_states} states")
     seen, states = np.unique(trajectory.states, return_inverse=True)
-    return Trajectory(states, trajectory.rewards, [names[s] for s in seen]), np.asarray(features, dtype=float)[seen]
+    kept = replace(trajectory, states=states, labels=tuple(names[s] for s in seen))
+    return kept, np.asarray(features, dtype=float)[seen]
 
 
 def evaluate_trajectory(
@@ -72,9 +81,10 @@ def evaluate_trajectory(
 
     features: a row for each state. Up to TRANSFORMER_LIMIT transitions (and features) the network itself reads the
     log; longer ones take the operator form, equal by Theorem 1 and linear in n. `tick(stage)` is called n_layers + 2
-    times. Raises ValueError for too many states, n_layers < 1, gamma outside [0, 1), or values that overflow.
+    times. Raises ValueError for too many states, n_layers < 1, gamma outside [0, 1) (1 is allowed where a termination
+    can be reached from every state that was left), or values that overflow.
     """
-    gamma, n_layers = check_gamma(gamma), check_count("n_layers", n_layers)
+    gamma, n_layers = check_trajectory_gamma(trajectory, gamma), check_count("n_layers", n_layers)
     check_state_count(len(np.unique(trajectory.states)))
     trajectory, features = _seen_only(trajectory, features)
     tick("operators")
@@ -102,7 +112,8 @@ def evaluate_trajectory(
         remaining = float(changes[0] / (1.0 - slowest))
     method = "transformer" if short else "operator"
     labels, visits = trajectory.labels or (), trajectory.visits()
-    return LogEvaluation(labels, visits, values, trajectory.n_steps, method, margin, radius, bound, remaining)
+    measures = (trajectory.n_steps, method, margin, radius, bound, remaining)
+    return LogEvaluation(labels, visits, values, *measures, *monte_carlo(trajectory, gamma))
 
 
 def _next_changes(M: np.ndarray, Q: np.ndarray, rho: np.ndarray, gamma: float, values: np.ndarray) -> np.ndarray:
@@ -128,7 +139,9 @@ def _finite(*arrays: Any) -> bool:
 def _values_by_transformer(
     trajectory: Trajectory, features: np.ndarray, gamma: float, n_layers: int, beta: float, tick: Tick
 ) -> np.ndarray:
-    layers = read_layers(features[trajectory.states], trajectory.rewards, gamma, n_layers, beta)
+    context, ended = features[trajectory.states], trajectory.terminated.any() or trajectory.truncated.any()
+    flags = (trajectory.source, trajectory.continues) if ended else ()
+    layers = read_layers(context, trajectory.rewards, gamma, n_layers, beta, *flags)
     value = next(layers)[1]
     for _ in range(n_layers):
         tick("layers")
@@ -145,3 +158,89 @@ def _values_by_operators(
         tick("layers")
         v = operator_td(M, Q, rho, gamma, 1, v0=v)[-1] if _finite(v) else v
     return v
+
+
+def monte_carlo(
+    trajectory: Trajectory, gamma: float
+) -> tuple[Float[np.ndarray, " n_states"] | None, Int[np.ndarray, " n_states"] | None]:
+    """Mean return of every visit of a state in walks that terminated, and the number of these visits.
+
+    Sums rewards, bootstraps nothing, and shares no code with the layers. A walk that was cut has no return: leaving it
+    out favours short walks where the cut is a time limit. (None, None) where no walk terminated.
+    """
+    steps = trajectory.transitions
+    if not steps.terminated.any():
+        return None, None
+    total, counts = np.zeros(trajectory.n_states), np.zeros(trajectory.n_states, dtype=np.int64)
+    walk, finished, value = steps.states.tolist(), False, 0.0
+    ends, cuts, rewards = steps.terminated.tolist(), steps.truncated.tolist(), steps.rewards.tolist()
+    for k in range(len(walk) - 1, -1, -1):
+        if ends[k] or cuts[k]:
+            finished, value = ends[k], 0.0
+        value = rewards[k] + gamma * value
+        if finished:
+            total[walk[k]] += value
+            counts[walk[k]] += 1
+    with np.errstate(invalid="ignore"):
+        return total / counts, counts
+
+
+def bootstrap_interval(
+    trajectory: Trajectory,
+    features: Float[np.ndarray, "n_states d"],
+    gamma: float,
+    n_layers: int,
+    beta: float,
+    rng: np.random.Generator,
+    join: Callable[[Trajectory], Trajectory] = lambda walks: walks,
+    tick: Tick = no_tick,
+) -> tuple[Float[np.ndarray, " n_states"], Float[np.ndarray, " n_states"]]:
+    """A 95 % bootstrap interval of each value after n_layers: the 2.5th and 97.5th percentile over RESAMPLES draws.
+
+    Each draw takes as many walks as the trajectory has, with replacement, so what depends within a walk stays
+    together. join: what makes the evaluated trajectory of walks (restart, for instance). A draw in which a state is
+    never left does not count for it; NaN where none counts. The interval speaks of chance in which walks were seen,
+    not of a bias. `tick(stage)` is called RESAMPLES times. Raises ValueError for fewer than two walks, or too many
+    states.
+    """
+    steps = trajectory.transitions
+    last = steps.terminated | steps.truncated
+    last[-1] = True
+    bounds = np.r_[0, np.flatnonzero(last) + 1]
+    if len(bounds) < 3:
+        raise ValueError("an interval needs at least two episodes to draw from; the data has one walk")
+    check_interval_states(trajectory.n_states)
+    values = np.full((RESAMPLES, trajectory.n_states), np.nan)
+    for draw in values:
+        tick("bootstrap")
+        chosen = rng.integers(len(bounds) - 1, size=len(bounds) - 1)
+        drawn = join(_take_walks(steps, bounds, chosen, trajectory.labels))
+        M, Q, rho = empirical_operators(drawn, features, beta)
+        left = drawn.visits() > 0
+        draw[left] = operator_td(M, Q, rho, gamma, n_layers)[-1][left]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a state that was never left is NaN in every draw
+        low, high = np.nanpercentile(values, [2.5, 97.5], axis=0)
+    return low, high
+
+
+def _take_walks(
+    steps: Transitions, bounds: np.ndarray, chosen: np.ndarray, labels: tuple[str, ...] | None
+) -> Trajectory:
+    """The chosen walks one after the other; walk w is the steps bounds[w] to bounds[w + 1]."""
+    lengths = np.diff(bounds)[chosen]
+    ends = lengths.cumsum()
+    rows = np.arange(ends[-1]) + np.repeat(bounds[chosen] - (ends - lengths), lengths)
+    ended, cut = steps.terminated[rows], np.zeros(len(rows), dtype=bool)
+    cut[ends - 1] = ~ended[ends - 1]
+    states, rewards, next_states = steps.states[rows], steps.rewards[rows], steps.next_states[rows]
+    return Trajectory.of_transitions(states, rewards, next_states, ended, cut, labels=labels)
+
+
+def check_interval_states(n_states: int) -> None:
+    """Raise ValueError above INTERVAL_LIMIT states."""
+    if n_states > INTERVAL_LIMIT:
+        raise ValueError(
+            f"the log has {n_states:,} distinct states, and intervals are drawn for at most {INTERVAL_LIMIT:,}; leave "
+            "--figure and --csv out, or aggregate states first"
+        )

@@ -237,6 +237,34 @@ def bars(
         return _finish(ax, title, xlabel, ylabel)
 
 
+def value_intervals(
+    labels: Sequence[str],
+    points: Mapping[str, ArrayLike],
+    interval: tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    title: str,
+    xlabel: str,
+    ax: Axes | None = None,
+) -> Figure:
+    """A row a label, from top to bottom. points: what they are -> (len(labels),), a marker each in every row.
+
+    interval: lower and upper edge of the first of them, (len(labels),) each; NaN draws nothing.
+    """
+    with matplotlib.rc_context(STYLE):
+        if ax is None:
+            ax = new_figure(size=(7.0, 1.6 + 0.32 * max(len(labels), 3)))[1][0]
+        y = np.arange(len(labels))
+        if interval is not None:
+            low, high = (np.asarray(edge, dtype=float) for edge in interval)
+            ax.hlines(y, low, high, color=PALETTE[0], alpha=0.45, linewidth=5, label="95 % interval over episodes")
+        for i, (name, x) in enumerate(points.items()):
+            ax.plot(np.asarray(x), y, linestyle="none", marker=MARKERS[i], color=PALETTE[i], label=name)
+        ax.set_yticks(y, labels)
+        ax.set_ylim(len(labels) - 0.5, -0.5)
+        ax.legend()
+        return _finish(ax, title, xlabel, "")
+
+
 def chain_diagram(
     transition: ArrayLike,
     *,

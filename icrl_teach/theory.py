@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from icrl_teach._door import door
-from icrl_teach._validate import ArrayLike, Gamma, Natural
+from icrl_teach._validate import ArrayLike, Discount, Gamma, Natural
 from icrl_teach.mrp import MarkovRewardProcess
 from icrl_teach.softmax_td import Score, inner_product, scored
 
@@ -54,7 +54,7 @@ def population_operators(
 
 
 @door
-def contraction_margin(M: Float[np.ndarray, "n_states n_states"], gamma: Gamma) -> float:
+def contraction_margin(M: Float[np.ndarray, "n_states n_states"], gamma: Discount) -> float:
     """C = min_s M(s, s) - (1 + gamma) / 2, of an endless context (`matching_matrix`) or an observed one.
 
     Assumption 5.1 of Xie et al. speaks of the endless context alone: for M_pi, a positive C is that assumption with
@@ -87,7 +87,7 @@ def required_sharpness(mu_min: float, gamma: Gamma, margin: float) -> float:
 def iteration_matrix(
     M: Float[np.ndarray, "n_states n_states"],
     Q: Float[np.ndarray, "n_states n_states"],
-    gamma: Gamma,
+    gamma: Discount,
     alpha: float = 1.0,
 ) -> Float[np.ndarray, "n_states n_states"]:
     """I - alpha M + alpha gamma Q: what one layer does to the error v_l - v_infinity.

@@ -101,7 +101,7 @@ def test_python_dash_m_reports_errors():
         (["--fast"], "No such option"),
         (["demo", "--fast"], "Try 'icrl-teach demo --help'."),
         (["demo", "--steps", "many"], "'many' is not a valid integer"),
-        (["evaluate"], "Missing argument 'LOG.csv'"),
+        (["evaluate"], "Missing argument 'LOG'"),
     ],
 )
 def test_misuse(args, fragment):

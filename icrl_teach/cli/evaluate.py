@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 import numpy as np
 
 from icrl_teach import evaluation
-from icrl_teach._progress import progress
+from icrl_teach._progress import Tick, progress
 from icrl_teach._validate import check_gamma
 from icrl_teach.cli.shell import gamma_option, given, layers_option, one_line, tau_option, warn
-from icrl_teach.data import read_features, read_log
+from icrl_teach.data import Log, read_features, read_log, restarted, unused_columns
+from icrl_teach.data.columns import MEANINGS
 from icrl_teach.evaluation import LogEvaluation
 from icrl_teach.features import one_hot
+from icrl_teach.logs import atomic_write, try_writing
 from icrl_teach.mrp import Trajectory
 
 FEW_VISITS = 10
+OUTPUT = click.Path(dir_okay=False, path_type=Path)
+VALUE = {
+    "terminal": "value of an episode to its end",
+    "restart": "value of going on for ever, each end leading to the next episode's start",
+}
+MOST_SHOWN = 40  # states in a figure
+Interval = tuple[np.ndarray, np.ndarray]
 
 
 @click.command("evaluate")
-@click.argument("log", type=click.Path(path_type=Path), metavar="LOG.csv")
+@click.argument("log", type=click.Path(path_type=Path), metavar="LOG")
+@click.option(
+    "--columns", metavar="ROLE=NAME,...", help="Columns by names of your own, for example state=page,reward=revenue."
+)
+@click.option(
+    "--episodes",
+    type=click.Choice(MEANINGS),
+    default="terminal",
+    show_default=True,
+    help="An episode that ends is worth nothing more (terminal), or leads to the start of the next (restart).",
+)
 @gamma_option
 @layers_option
 @tau_option
@@ -39,51 +60,109 @@ FEW_VISITS = 10
 )
 @click.option("--query", metavar="STATE", help="Print the value of this state only.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--csv", "table", type=OUTPUT, metavar="OUT.csv", help="Write the table, with intervals, to this file.")
+@click.option("--figure", type=OUTPUT, metavar="OUT.png", help="Draw the values, with intervals, to this file.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the intervals.")
 @click.pass_context
-def command(
-    ctx: click.Context,
-    log: Path,
-    gamma: float,
-    layers: int,
-    tau: float,
-    beta: float,
-    features: str,
-    query: str | None,
-    as_json: bool,
-) -> None:
-    """Value every state of your own log, a CSV file with the columns state,reward,next_state.
+def command(ctx: click.Context, log: Path, columns: str | None, query: str | None, **options: Any) -> None:
+    """Value every state of your own log: a CSV file, plain or packed, a Parquet file, or a Minari data set.
 
-    A fourth column, episode, says which rows belong together. Episodes are joined by restart: the end of one leads to
-    the start of the next, and the value is that of going on for ever.
+    Its columns are state, reward and next_state. An episode column says which rows belong together, and terminated and
+    truncated (or done) how a walk stopped; without next_state the next row of the same episode follows.
+
+    Where the log has episodes, values come with the mean return of finished episodes, and in the table and the figure
+    with a 95 % bootstrap interval over episodes.
     """
-    if features != "one-hot" and given(ctx, "tau"):
-        raise click.UsageError("--tau scales one-hot features; with a features file use --beta.", ctx)
-    check_gamma(gamma)
-    one_hot(1, tau)  # refuses a bad tau before any work is done
-    with progress(layers + 3) as tick:
+    setting = Setting(**{name: options[name] for name in ("gamma", "layers", "tau", "beta", "features", "seed")})
+    setting.check(ctx)
+    outputs = [path for path in (options["table"], options["figure"]) if path is not None]
+    for path in outputs:
+        _check_writable(path)
+    with progress(setting.layers + 3 + evaluation.RESAMPLES * bool(outputs)) as tick:
         tick("reading")
-        trajectory = read_log(log, episodes="restart").trajectory
-        evaluation.check_state_count(trajectory.n_states, log.name)
-        only = trajectory.index(query) if query is not None else None
-        table = _state_features(trajectory, features, tau)
-        result = evaluation.evaluate_trajectory(trajectory, table, gamma, layers, beta, tick)
-    notes = warnings_of(result, only)
-    scale = {"tau": tau} if features == "one-hot" else {}
-    settings = {"log": str(log), "gamma": gamma, "layers": layers, "beta": beta, "features": features, **scale}
-    if as_json:
-        click.echo(numbers_json(result, settings, notes, only))
+        read = read_log(log, columns)
+        evaluation.check_state_count(read.trajectory.n_states, log.name)
+        only = read.trajectory.index(query) if query is not None else None
+        restart = options["episodes"] == "restart"
+        result = setting.evaluate(restarted(read.trajectory) if restart else read.trajectory, tick)
+        interval = setting.interval(read, restarted if restart else None, tick) if outputs else None
+    notes = [*([unused_columns(read, log.name)] if read.ignored else []), *read.warnings, *warnings_of(result, only)]
+    meaning = options["episodes"] if read.episodes else None
+    settings = {"log": str(log), **({"episodes": meaning} if meaning else {}), **setting.shown()}
+    heading = _heading(log, read, result, meaning, setting)
+    if options["table"] is not None:
+        with atomic_write(options["table"]) as file:
+            write_table(file, result, interval)
+    if options["figure"] is not None:
+        picture = figure_png(result, interval, meaning, log.name)
+        with atomic_write(options["figure"], "wb") as file:
+            file.write(picture)
+    if options["as_json"]:
+        click.echo(numbers_json(result, settings, notes, only, interval))
     else:
-        about = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "log")
-        heading = f"{one_line(log.name)}: {result.n_steps:,} transitions, {len(result.labels):,} states; {about}"
         click.echo(table_text(result, heading, only))
     for note in notes:
         warn(note)
 
 
-def _state_features(trajectory: Trajectory, features: str, tau: float) -> np.ndarray:
-    if features == "one-hot":
-        return one_hot(trajectory.n_states, tau)
-    return read_features(features, trajectory.labels or ())
+def _check_writable(path: Path) -> None:
+    """Refuse, before any work, a place where no file can be written."""
+    try:
+        try_writing(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a log is evaluated."""
+
+    gamma: float
+    layers: int
+    tau: float
+    beta: float
+    features: str
+    seed: int
+
+    def check(self, ctx: click.Context) -> None:
+        """Refuse what cannot work, before any work is done."""
+        if self.features != "one-hot" and given(ctx, "tau"):
+            raise click.UsageError("--tau scales one-hot features; with a features file use --beta.", ctx)
+        check_gamma(self.gamma, ends=True)
+        one_hot(1, self.tau)
+
+    def shown(self) -> dict[str, Any]:
+        """The settings that count, by name."""
+        scale = {"tau": self.tau} if self.features == "one-hot" else {}
+        return {"gamma": self.gamma, "layers": self.layers, "beta": self.beta, "features": self.features, **scale}
+
+    def table(self, trajectory: Trajectory) -> np.ndarray:
+        """The features of the states."""
+        if self.features == "one-hot":
+            return one_hot(trajectory.n_states, self.tau)
+        return read_features(self.features, trajectory.labels or ())
+
+    def evaluate(self, trajectory: Trajectory, tick: Tick) -> LogEvaluation:
+        """The values of a trajectory."""
+        table = self.table(trajectory)
+        return evaluation.evaluate_trajectory(trajectory, table, self.gamma, self.layers, self.beta, tick)
+
+    def interval(self, log: Log, join: Callable[[Trajectory], Trajectory] | None, tick: Tick) -> Interval | None:
+        """95 % intervals over the episodes of a log, None where it has fewer than two."""
+        if log.episodes < 2:
+            return None
+        rng = np.random.default_rng(self.seed)
+        how = (self.gamma, self.layers, self.beta, rng, join or (lambda walks: walks), tick)
+        return evaluation.bootstrap_interval(log.trajectory, self.table(log.trajectory), *how)
+
+
+def _heading(log: Path, read: Log, result: LogEvaluation, meaning: str | None, setting: Setting) -> str:
+    about = ", ".join(f"{key} {value}" for key, value in setting.shown().items())
+    episodes = f" in {read.episodes:,} {'episode' if read.episodes == 1 else 'episodes'}" if meaning else ""
+    value = f"; {VALUE[meaning]}" if meaning else ""
+    return (
+        f"{one_line(log.name)}: {result.n_steps:,} transitions{episodes}, {len(result.labels):,} states{value}; {about}"
+    )
 
 
 def _names(labels: Sequence[str]) -> str:
@@ -115,14 +194,22 @@ def shown_label(label: str) -> str:
     return label if label.isprintable() and label and label == label.strip() else repr(label)
 
 
+def _cells(result: LogEvaluation, s: int) -> list[str]:
+    """One line of the table: visits, value, and the mean return where there are any."""
+    cells = [f"{result.visits[s]:>6}", f"{result.values[s]:.6g}"]
+    if result.returns is not None and result.n_returns is not None:
+        some = result.n_returns[s] > 0
+        cells.append(f"{result.returns[s]:.6g} (of {result.n_returns[s]:,})" if some else "none")
+    return cells
+
+
 def table_text(result: LogEvaluation, heading: str, only: int | None = None) -> str:
     """The evaluation as text: a summary and one line a state, or only the line of state number `only`."""
     chosen = range(len(result.labels)) if only is None else [only]
-    labels = [shown_label(result.labels[s]) for s in chosen]
-    width = max(len("state"), *map(len, labels))
-    rows = zip(labels, chosen, strict=True)
-    table = [f"{'state':<{width}}   visits   value"]
-    table += [f"{label:<{width}}   {result.visits[s]:>6}   {result.values[s]:.6g}" for label, s in rows]
+    rows = [["state", "visits", "value", *(["mean return"] if result.returns is not None else [])]]
+    rows += [[shown_label(result.labels[s]), *_cells(result, s)] for s in chosen]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if only is not None:
         return "\n".join(table)
     radius = result.spectral_radius
@@ -147,12 +234,28 @@ def table_text(result: LogEvaluation, heading: str, only: int | None = None) -> 
     return "\n".join(summary + table)
 
 
-def numbers_json(result: LogEvaluation, settings: dict[str, Any], notes: list[str], only: int | None = None) -> str:
+def _numbers(result: LogEvaluation, s: int, interval: Interval | None) -> dict[str, Any]:
+    """What is known of one state; None where there is no number."""
+    row = {"state": result.labels[s], "visits": int(result.visits[s]), "value": float(result.values[s])}
+    if result.returns is not None and result.n_returns is not None:
+        some = int(result.n_returns[s])
+        row |= {"mean_return": float(result.returns[s]) if some else None, "returns": some}
+    if interval is not None:
+        low, high = (float(edge[s]) for edge in interval)
+        row |= {"low": low if low == low else None, "high": high if high == high else None}
+    return row
+
+
+def numbers_json(
+    result: LogEvaluation,
+    settings: dict[str, Any],
+    notes: list[str],
+    only: int | None = None,
+    interval: Interval | None = None,
+) -> str:
     """The evaluation as JSON, with its settings and warnings."""
     chosen = range(len(result.labels)) if only is None else [only]
-    states = [
-        {"state": result.labels[s], "visits": int(result.visits[s]), "value": float(result.values[s])} for s in chosen
-    ]
+    states = [_numbers(result, s, interval) for s in chosen]
     summary = {
         "transitions": result.n_steps,
         "distinct_states": len(result.labels),
@@ -164,3 +267,31 @@ def numbers_json(result: LogEvaluation, settings: dict[str, Any], notes: list[st
         "remaining": result.remaining,
     }
     return json.dumps({**settings, **summary, "states": states, "warnings": notes}, indent=1, allow_nan=False)
+
+
+def write_table(file: IO[str], result: LogEvaluation, interval: Interval | None = None) -> None:
+    """The evaluation as CSV, one line a state; an empty field where there is no number."""
+    rows = [_numbers(result, s, interval) for s in range(len(result.labels))]
+    writer = csv.DictWriter(file, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def figure_png(result: LogEvaluation, interval: Interval | None, meaning: str | None, name: str) -> bytes:
+    """The values as a picture: a dot a state, its interval, and the mean return; the most visited MOST_SHOWN states."""
+    from icrl_teach.figures import png_bytes, value_intervals
+
+    shown = np.sort(np.argsort(-result.visits, kind="stable")[:MOST_SHOWN])
+    left_out = len(result.labels) - len(shown)
+    points = {"value": result.values[shown]}
+    if result.returns is not None:
+        points["mean return of finished episodes"] = result.returns[shown]
+    return png_bytes(
+        value_intervals(
+            [shown_label(result.labels[s]) for s in shown],
+            points,
+            None if interval is None else (interval[0][shown], interval[1][shown]),
+            title=f"Values in {shown_label(name)}" + (f", the {len(shown)} most visited states" if left_out else ""),
+            xlabel=VALUE[meaning] if meaning else "value",
+        )
+    )

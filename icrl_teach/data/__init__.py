@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "errors": ["LogError", "LogWarning"],
-        "log": ["Log", "read_log", "read_trajectory"],
+        "log": ["Log", "read_log", "read_trajectory", "restarted", "unused_columns"],
         "features": ["read_features"],
         "writing": ["write_trajectory"],
     },

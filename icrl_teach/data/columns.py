@@ -21,6 +21,7 @@ ALIASES = {  # compared without case, spaces, and the marks between words
     "time": ("time", "timestamp", "datetime"),
 }
 ROLES = tuple(ALIASES)
+MEANINGS = ("terminal", "restart")  # of an episode's end
 _ROLE = {alias: role for role, aliases in ALIASES.items() for alias in aliases}
 _SESSIONS = re.compile("session|visit|user|customer|client|traj|run|id$")  # names that may tell episodes apart
 

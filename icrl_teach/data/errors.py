@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from icrl_teach._validate import shown as shown
+
 
 class LogError(ValueError):
     """A file that cannot be read as a log; the message names file, line, value and remedy."""
@@ -13,17 +15,11 @@ class LogWarning(UserWarning):
     """Data that can be read, and that look as if something had gone wrong before."""
 
 
-def shown(value: object, limit: int = 80) -> str:
-    """A value in quotes, cut to about `limit` characters."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 4]}...{text[0]}"
-
-
 def listed(names: Iterable[str], limit: int = 5) -> str:
     """Some names, in quotes, each cut, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(shown(name, 40) for name in names[:limit]) + more
+    return ", ".join(shown(name) for name in names[:limit]) + more
 
 
 def counted(n: int, noun: str) -> str:

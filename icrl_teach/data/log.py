@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from icrl_teach.data.columns import find_columns, parse_columns
+from icrl_teach.data.columns import MEANINGS, find_columns, parse_columns
 from icrl_teach.data.errors import LogError, LogWarning, counted, listed, shown
 from icrl_teach.data.sources import Source, read
 from icrl_teach.data.suspicion import suspicions
 from icrl_teach.data.table import Table, by_appearance, collect
 from icrl_teach.mrp import Trajectory
-
-MEANINGS = ("terminal", "restart")
 
 
 @dataclass(frozen=True)
@@ -134,14 +132,25 @@ def _walks(table: Table) -> Walks:
     return Walks(table.take(np.flatnonzero(keep)), following[keep], terminated[keep], cut[keep])
 
 
-def _restarted(walks: Walks) -> Walks:
-    """One endless chain: a terminated transition leads to the start of the next walk, the last to the first."""
-    begins = np.flatnonzero(np.r_[True, (walks.terminated | walks.cut)[:-1]])
-    ends = np.flatnonzero(walks.terminated)
+def restarted(trajectory: Trajectory) -> Trajectory:
+    """One endless chain: a step that terminated leads to the start of the next walk, and the last one to the first.
+
+    A walk that was cut stays cut: nothing joins it to what follows. Without terminations nothing changes.
+    """
+    steps = trajectory.transitions
+    begins = np.flatnonzero(np.r_[True, (steps.terminated | steps.truncated)[:-1]])
+    ends = np.flatnonzero(steps.terminated)
     following = begins[np.searchsorted(begins, ends, side="right") % len(begins)]
-    next_states = walks.next_states.copy()
-    next_states[ends] = walks.table.states[following]
-    return replace(walks, next_states=next_states, terminated=np.zeros_like(walks.terminated))
+    next_states = steps.next_states.copy()
+    next_states[ends] = steps.states[following]
+    return Trajectory.of_transitions(
+        steps.states,
+        steps.rewards,
+        next_states,
+        truncated=steps.truncated,
+        labels=trajectory.labels,
+        actions=steps.actions,
+    )
 
 
 def _trajectory(walks: Walks) -> Trajectory:
@@ -171,8 +180,9 @@ def _use(source: Source, chosen: Mapping[str, str], episodes: str) -> Log:
     notes = [*source.warnings, *suspicions(walks)]
     told = table.episodes is not None or walks.terminated.any()
     count = int((walks.terminated | walks.cut).sum()) if told else 0
+    trajectory = _trajectory(walks)
     return Log(
-        _trajectory(_restarted(walks) if episodes == "restart" else walks),
+        restarted(trajectory) if episodes == "restart" else trajectory,
         count,
         {role: source.header[position] for role, position in columns.at.items()},
         columns.ignored,
