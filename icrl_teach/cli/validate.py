@@ -43,7 +43,7 @@ _OVERRIDES = ("profile", "jobs", "repeat", "cell_timeout", "memory_limit", "pict
 @click.option(
     "--memory-limit", type=click.FloatRange(0, min_open=True), help="Megabytes a kernel may hold.  [default: 4096]"
 )
-@click.option("--picture-tolerance", type=click.FloatRange(0), help="Per cent of full scale.  [default: 5]")
+@click.option("--picture-tolerance", type=click.FloatRange(0), help="Per cent of full scale.  [default: 3]")
 @click.option("-v", "--verbose", is_flag=True, help="Every finding, with its cell's source and a diff.")
 def command(paths: tuple[Path, ...], **options: Any) -> int:
     """Hold notebooks to a strict standard: what they store is what a fresh run gives, and fit to be read.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ def compare(
     result = Comparison(_Nbval(patterns).first_mismatch(old_outputs, new_outputs))
     result.counts = (len(old_pictures), len(new_pictures))
     pairs = zip(old_pictures, new_pictures, strict=False)
-    gaps = [pictures.compare(a, b) for a, b in pairs if a.data != b.data]
+    gaps = [replace(pictures.compare(a, b), number=i) for i, (a, b) in enumerate(pairs, 1) if a.data != b.data]
     result.pixels_differ = any(gap.percent > 0 for gap in gaps)
     result.pictures = [gap for gap in gaps if gap.percent > picture_tolerance]
     if result.mismatch:

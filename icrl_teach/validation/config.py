@@ -46,7 +46,7 @@ class Settings:
     startup_timeout: float = 60.0
     memory_limit: float = 4096.0
     output_limit: float = 100.0
-    picture_tolerance: float = 5.0
+    picture_tolerance: float = 3.0
     max_megabytes: float = 1.5
     max_cells: int = 30
     max_lines: int = 12

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -180,7 +183,7 @@ def _run_cells(document: Document, client: _Client, result: Run, tick: Callable[
     start = time.monotonic()
     watch: Watch | None = None
     index: int | None = None
-    place = {"cwd": str(document.path.resolve().parent), "stderr": subprocess.DEVNULL}
+    place = {"cwd": str(document.path.resolve().parent), "stderr": subprocess.DEVNULL, "env": _environment()}
     try:
         with client.setup_kernel(cleanup_kc=True, **place):
             watch = _watch(client, document.settings.memory_limit)
@@ -200,6 +203,11 @@ def _run_cells(document: Document, client: _Client, result: Run, tick: Callable[
             RUNNING.discard(watch.kernel)
             result.megabytes = watch.peak
     result.seconds = time.monotonic() - start
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment with this Python's commands first, as where the environment is activated."""
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
 
 
 def _watch(client: _Client, limit: float) -> Watch:

@@ -41,7 +41,7 @@ RULES: dict[str, Rule] = {
     "time-magic": Rule("prints a time, which no rerun repeats"),
     # stored outputs
     "stored-error": Rule("stores an error"),
-    "stored-warning": Rule("stores a warning (stderr)"),
+    "stored-warning": Rule("stores output on stderr, where warnings go"),
     "path": Rule("stores a path of one machine"),
     "user-name": Rule("stores a user's name"),
     "address": Rule("stores an object's address"),
@@ -68,7 +68,7 @@ RULES: dict[str, Rule] = {
     "memory": Rule("fills the memory it may use"),
     "flood": Rule("prints without end"),
     "stale": Rule("stores an output that a fresh run does not repeat"),
-    "new-warning": Rule("warns (stderr) in a fresh run"),
+    "new-warning": Rule("writes to stderr, where warnings go, in a fresh run"),
     "picture": Rule("stores a picture that a fresh run does not repeat"),
     "widget-state": Rule("stores a widget's state that a fresh run does not repeat"),
     "unstable": Rule("differs between two runs on the same machine"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from nbformat import NotebookNode
 
 from icrl_teach.validation import budgets, widget_states
+from icrl_teach.validation.code import DISTRIBUTION
 from icrl_teach.validation.compare import Comparison, compare, readable, sanitizers, tolerance
 from icrl_teach.validation.documents import Document, markers, tags
 from icrl_teach.validation.execute import CellRun, Run
@@ -88,16 +89,19 @@ def _raised(document: Document, index: int, cell_run: CellRun, failed: int | Non
         return None
     error = errors[0]
     detail = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))[-6000:]
-    words = f"{error.ename}: {' '.join(error.evalue.split())[:120]}"
-    if error.ename == "ModuleNotFoundError" and (name := re.search(r"No module named '([\w]+)", error.evalue)):
-        from icrl_teach.validation.code import DISTRIBUTION
+    words = f"{error.ename}: {' '.join(error.evalue.split())[:120]}".removesuffix(": ")
+    return document.finding("raises", f"raises {words}", index, fix=_remedy(error, failed), detail=detail)
 
-        fix = f"pip install {DISTRIBUTION.get(name[1], name[1])}"
-    elif error.ename == "NameError" and failed is not None:
-        fix = f"first mend cell {failed}, which failed before it"
-    else:
-        fix = "mend it, or tag the cell raises-exception if it is meant"
-    return document.finding("raises", f"raises {words}", index, fix=fix, detail=detail)
+
+def _remedy(error: NotebookNode, failed: int | None) -> str:
+    """What to do about an exception; `failed` is the first cell that raised one, if another did before."""
+    if error.ename == "ModuleNotFoundError" and (name := re.search(r"No module named '(\w+)", error.evalue)):
+        return f"pip install {DISTRIBUTION.get(name[1], name[1])}"
+    if error.ename == "SyntaxError" and "Missing parentheses" in error.evalue:
+        return "translate it from Python 2"
+    if error.ename == "NameError" and failed is not None:
+        return f"first mend cell {failed}, which failed before it"
+    return "mend it, or tag the cell raises-exception if it is meant"
 
 
 def _unstable(document: Document, runs: list[Run], index: int, patterns: dict[str, str]) -> Iterator[Finding]:
@@ -136,7 +140,8 @@ def _differs(document: Document, index: int, result: Comparison) -> Iterator[Fin
         yield document.finding(rule, message, index, fix=fix, detail=result.detail)
     for gap in result.pictures:
         limit = document.settings.picture_tolerance
-        message = f"picture differs: {gap.words} (tolerance {limit:g} %)"
+        which = f" {gap.number}" if result.counts[0] > 1 else ""
+        message = f"picture{which} differs: {gap.words} (tolerance {limit:g} %)"
         yield document.finding("picture", message, index, fix=document.update, pictures=(gap.change,))
     if result.counts[0] != result.counts[1]:
         message = f"stored {result.counts[0]} pictures, now {result.counts[1]}"

@@ -2,8 +2,10 @@
 
 The measure, stated in every report: both pictures are laid on white and blurred by a Gaussian of 2 pixels; the
 difference is the largest one at any pixel and colour, in per cent of full scale. The blur forgives what another
-rasteriser rounds differently at an edge (a line moved by a tenth of a pixel: about 1 %); the largest difference, not
-the mean, sees one changed digit in a large figure (more than 10 %). Pictures of different sizes differ by 100 %.
+rasteriser rounds differently at an edge, the largest difference, unlike a mean, sees one changed digit in a large
+figure. Measured on matplotlib figures at 100 dots per inch: a line moved by a tenth of a pixel 0.8, by half a pixel
+3.1, by one 5.5; one changed digit in a label of 10 points 11 to 20, another colour of a line 34. Pictures of different
+sizes differ by 100.
 """
 
 from __future__ import annotations
@@ -41,11 +43,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two pictures are apart: `percent` by the measure above, `words` for a reader, the three pictures."""
+    """How far two pictures are apart: `percent` by the measure above, `words` for a reader, the three pictures, and
+    which picture of its cell it is."""
 
     percent: float
     words: str
     change: PictureChange
+    number: int = 1
 
 
 def picture(kind: str, data: str) -> Picture:

@@ -136,7 +136,7 @@ def _stains(document: Document, index: int, output: nbformat.NotebookNode) -> It
         fix = "mend it, or tag the cell raises-exception"
         yield document.finding("stored-error", message, index, fix=fix)
     if output.get("name") == "stderr":
-        message = f"stores a warning (stderr): {documents.joined(output.text).strip()[:80]!r}"
+        message = f"stores output on stderr: {documents.joined(output.text).strip()[:80]!r}"
         yield document.finding("stored-warning", message, index, fix="mend what it warns of")
     for kind, text in documents.texts(output).items():
         if kind.startswith("application/") or kind == "image/svg+xml":

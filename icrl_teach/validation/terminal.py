@@ -87,6 +87,8 @@ def summary(report: Report) -> str:
         f"{total['compared']} of {total['code_cells']} code cells compared, {ignored}, {total['skipped']} skipped, "
         f"{total['pictures']} pictures compared (tolerance {report.settings.picture_tolerance:g} %)"
     )  # fmt: skip
+    if report.settings.repeat == 1 and any(finding.rule in ("stale", "picture") for finding in report.findings):
+        run += "; --repeat 3 tells what is random from what is stale"
     passed, failed = report.counts()
     plural = "" if len(outcomes) == 1 else "s"
     return (
