@@ -38,7 +38,7 @@ def softmax_attention(
     elif source.ndim == 1:
         scores.index_fill_(-1, torch.nonzero(~source)[:, 0], -torch.inf)
     else:
-        scores = scores.masked_fill(~source[..., None, :], -torch.inf)
+        scores.masked_fill_(~source[..., None, :], -torch.inf)
     return torch.softmax(scores, dim=-1).mT
 
 

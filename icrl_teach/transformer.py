@@ -55,18 +55,16 @@ def shift_left(
     """X Pi diag(continues): column j receives column j+1 where it continues, 0 elsewhere. If not given, all columns
     continue but the last: nothing follows the query."""
     shifted = torch.nn.functional.pad(X, (-1, 1))
-    return shifted if continues is None else shifted * continues[..., None, :]
+    return shifted if continues is None else shifted * carried(continues, X)
 
 
-def discounts(
-    gamma: float, continues: Bool[Tensor, "*flags cols"] | None, like: Tensor
-) -> float | Float[Tensor, "*flags 1 cols"]:
-    """gamma diag(continues) as a row, or gamma alone if all columns continue."""
-    return gamma if continues is None else gamma * continues[..., None, :].to(like)
+def carried(continues: Bool[Tensor, "*flags cols"] | None, like: Tensor) -> Tensor:
+    """diag(continues) as a row, (..., 1, C), of the precision of `like`; the number 1 if all columns continue."""
+    return like.new_ones(()) if continues is None else continues[..., None, :].to(like)
 
 
-def next_targets(value: Float[Tensor, "*batch 1 cols"], discount: float | Tensor) -> Float[Tensor, "*batch 1 cols"]:
-    """Target memory for the next layer: the discount times the value memory of the column that follows."""
+def next_targets(value: Float[Tensor, "*batch 1 cols"], discount: Tensor) -> Float[Tensor, "*batch 1 cols"]:
+    """Target memory for the next layer: the discount, gamma times `carried`, times the value of the next column."""
     return discount * shift_left(value)
 
 
@@ -76,7 +74,7 @@ def time_shift(
     """U H + W H Pi diag(continues): clear target memory, refill it with gamma times the shifted, new value memory
     (eqs. 16-17; continues as in `shift_left`)."""
     above, value = H[..., :-2, :], H[..., -1:, :]
-    return torch.cat([above, next_targets(value, discounts(gamma, continues, H)), value], dim=-2)
+    return torch.cat([above, next_targets(value, gamma * carried(continues, H)), value], dim=-2)
 
 
 def row_times(row: Float[Tensor, "*batch 1 cols"], E: Float[Tensor, "*batch cols cols"]) -> Tensor:
@@ -241,7 +239,8 @@ class SoftmaxTransformer(nn.Module):
         target, value = Z[..., target_row(d), None, :], Z[..., value_row(d), None, :]
         heads = self._heads("V", value_row(d), Z)
         second_heads = self._heads("V2", target_row(d), Z) if dual else heads
-        discount = discounts(self.gamma, continues, Z)
+        carry = carried(continues, Z)
+        discount = self.gamma * carry
         yield target, value
         for index in range(self.n_layers):
             at = 0 if self.tied else index
@@ -250,7 +249,7 @@ class SoftmaxTransformer(nn.Module):
             if dual:
                 known, on_target, on_value = second_heads[at]
                 taken = row_times(known.add(target, alpha=on_target).add(value, alpha=on_value), E)
-                target, value = target + shift_left(taken, continues), new_value
+                target, value = torch.addcmul(target, carry, shift_left(taken)), new_value
             else:
                 target, value = next_targets(new_value, discount), new_value
             yield target, value

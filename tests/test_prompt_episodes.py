@@ -216,8 +216,7 @@ def test_library_code_that_drops_a_flag_shows(block, frozen, monkeypatch):
     monkeypatch.setattr(transformer, "softmax_attention", lambda Z, A, source: softmax_attention(Z, A))
     assert gap(right_prompt(), block, frozen) > 1e-3
     monkeypatch.undo()
-    monkeypatch.setattr(transformer, "shift_left", lambda X, continues=None: shift_left(X))
-    monkeypatch.setattr(transformer, "discounts", lambda gamma, continues, like: gamma)
+    monkeypatch.setattr(transformer, "carried", lambda continues, like: like.new_ones(()))
     assert gap(right_prompt(), block, frozen) > 1e-3
 
 
