@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from icrl_teach import SoftmaxTransformer, build_prompt, softmax_attention, td_parameters
+from icrl_teach import Prompt, SoftmaxTransformer, build_prompt, softmax_attention, td_parameters
 from measure import Seconds, milliseconds, ratio, take_turns, target, thread_counts, threads
 
 D, L = 16, 16
@@ -80,6 +80,33 @@ def test_forward_against_one_attention_matrix(benchmark, row, n, memory, n_threa
         milliseconds(slow, "attention"),
         f"{ratio(slow, 'naive', 'attention'):.1f}",
         f"{ratio(slow, 'naive', 'forward'):.1f} times our forward",
+    )
+
+
+def with_episodes(Z: torch.Tensor) -> Prompt:
+    """The same columns as walks of ten steps, every other one cut short (its tenth column a landing)."""
+    position = torch.arange(Z.shape[-1])
+    source = (position % 20 != 19) & (position < len(position) - 1)
+    return Prompt(Z, source, source & (position % 20 != 9))
+
+
+@pytest.mark.parametrize("block", ["shift", "dual"])
+@pytest.mark.parametrize("n", [256, 1024])
+def test_prompts_with_episodes_against_those_without(benchmark, row, n, block):
+    Z, model = prompt_of(n), SoftmaxTransformer.constructed(D, L, gamma=0.9, block=block)
+    prompt = with_episodes(Z)
+    both = {"episodes": lambda: model(prompt), "endless": lambda: model(Z)}
+    with threads(1):
+        seconds = benchmark.pedantic(take_turns, args=(both, 100), rounds=1)
+    quotient = ratio(seconds, "episodes", "endless")
+    row(
+        "constructed network",
+        f"a prompt with episodes, block {block}, L = {L}, n = {n:,}, 1 thread",
+        milliseconds(seconds, "episodes"),
+        "as many columns, one endless walk",
+        milliseconds(seconds, "endless"),
+        f"{quotient:.2f}",
+        target(quotient <= 1.1, "at most 1.1"),
     )
 
 
