@@ -87,7 +87,7 @@ def test_a_shift_the_wrong_way_shows(shift, block, monkeypatch):
 
 
 def test_gamma_dropped_from_the_time_shift_shows(monkeypatch):
-    monkeypatch.setattr(transformer, "next_targets", lambda value, discount: next_targets(value, 1.0))
+    monkeypatch.setattr(transformer, "next_targets", lambda value, discount: next_targets(value, value.new_ones(())))
     assert gap("shift") > 1e-3
 
 

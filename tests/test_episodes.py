@@ -142,6 +142,31 @@ def test_a_cut_walk_still_bootstraps_and_joins_nothing():
     assert_close(icrl.certainty_equivalence_value(t, 0.5), [1.0, 2.0, 5.0], 1e-14)
 
 
+# Processes, and depth
+
+
+def lake(gamma: float) -> icrl.MarkovRewardProcess:
+    """Four states in a row: to the right, to the left, or over; the last one pays 1 when it ends the walk."""
+    P = np.diag([0.5] * 3, 1) + np.diag([0.3] * 3, -1)
+    return icrl.MarkovRewardProcess(P, [0.0, 0.0, 0.1, 0.7], gamma, terminal=1.0 - P.sum(axis=1))
+
+
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+def test_the_population_operators_rest_at_the_episodic_value(gamma):
+    mrp = lake(gamma)
+    M, Q, rho = icrl.population_operators(mrp, icrl.one_hot(4, 2.0))
+    assert_close(icrl.fixed_point(M, Q, rho, gamma), mrp.value(), 1e-10)
+    assert_close(icrl.operator_td(M, Q, rho, gamma, 3000)[-1], mrp.value(), 1e-9)
+
+
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+def test_many_layers_arrive_at_the_value_of_the_walks_they_read(gamma, rng):
+    walk = lake(gamma).sample(200, rng)
+    prompt = icrl.trajectory_prompt(walk, icrl.one_hot(4, 4.0), queries=range(4))
+    answers = icrl.SoftmaxTransformer.constructed(4, 800, gamma).values(prompt)[-4:]
+    assert_close(answers, icrl.certainty_equivalence_value(walk, gamma), 1e-9)
+
+
 # gamma = 1
 
 
