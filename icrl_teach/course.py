@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from icrl_teach.logs import atomic_write
+from icrl_teach._files import atomic_write
 
 FOLDERS = ("lessons", "exercises")
 

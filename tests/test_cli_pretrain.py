@@ -173,16 +173,17 @@ cli.main(sys.argv[1:])
 """
 
 
-def test_ctrl_c_keeps_the_result_so_far(tmp_path):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_the_result_so_far(tmp_path, sent, code):
     words = ["pretrain", "--steps", "100000", "--tasks", "8", "--checkpoint", "run.pt", "--json"]
-    with child([sys.executable, "-c", INTERRUPTED, *words], cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
+    with child([sys.executable, "-c", INTERRUPTED, *words], stdout=-1, stderr=-1, text=True) as process:
         for line in process.stderr:
             if line == "step 7\n":
-                process.send_signal(signal.SIGINT)
+                process.send_signal(sent)
                 break
         out, err = process.communicate(timeout=PATIENCE)
     summary, saved = json.loads(out), load_result(tmp_path / "run.pt")
-    assert process.returncode == 130 and 7 <= summary["steps"] < 100_000 and saved.steps == summary["steps"]
+    assert process.returncode == code and 7 <= summary["steps"] < 100_000 and saved.steps == summary["steps"]
     last = [line for line in err.splitlines() if not line.startswith("step ")]
     assert last == [
         f"icrl-teach: warning: stopped after {saved.steps} of 100000 steps; continue with --resume --checkpoint run.pt"

@@ -20,23 +20,12 @@ HOME = Path(icrl_teach.__file__).parent
 # docs/architecture.md, lowest first: a file imports only from files named before it, and a folder from itself, unless
 # its files are named one by one.
 FLOORS = [
-    *("_validate", "_door", "_progress", "mrp", "features", "tasks", "spaces", "environments", "logs", "data"),
+    *("_validate", "_door", "_progress", "_files", "mrp", "features", "tasks", "spaces", "environments", "data"),
     *("td", "softmax_td", "theory", "prompt", "attention", "transformer"),
     *("pretraining.config", "pretraining.batches", "pretraining.answers", "pretraining.losses"),
     *("pretraining.processes", "pretraining.checkpoints", "pretraining.training", "losses"),
-    *(
-        "emergence",
-        "course",
-        "comparison",
-        "evaluation",
-        "doctor",
-        "figures",
-        "views",
-        "widgets",
-        "checks",
-        "validation",
-        "cli",
-    ),
+    *("emergence", "course", "comparison", "evaluation", "doctor"),
+    *("figures", "views", "widgets", "checks", "validation", "cli"),
 ]
 
 

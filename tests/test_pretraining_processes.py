@@ -57,23 +57,45 @@ def press(result):
         signal.raise_signal(signal.SIGINT)
     return False
 stopped = engine.pretrain(many, watch=press, progress=False)
+def fail(result):
+    if rank == "1":
+        raise ArithmeticError
+failure = None
+try:
+    engine.pretrain(many, watch=fail, progress=False)
+except Exception as error:
+    failure = type(error).__name__
+again = engine.pretrain(config, progress=False)
 torch.save({"parameters": result.parameters, "history": result.history, "writes": len(write),
-            "stopped": stopped.steps}, folder / f"rank{rank}.pt")
+            "stopped": stopped.steps, "failure": failure, "again": again.parameters}, folder / f"rank{rank}.pt")
 """
+
+
+def torchrun(script: Path, folder: Path) -> dict[str, str]:
+    """What each of two processes wrote to stderr. Fails with all of it, and their exit codes, unless both succeed."""
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--redirects", "3"]
+    done = subprocess.run(
+        [sys.executable, *launch, "--log-dir", str(folder / "logs"), str(script), str(folder)],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(Path(processes.__file__).parents[2]),
+            "PYTHONFAULTHANDLER": "1",  # an abort leaves its stack
+        },
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    logs = {path.parent.name: path.read_text() for path in (folder / "logs").rglob("stderr.log")}
+    told = "\n".join(f"--- stderr of rank {rank}\n{text}" for rank, text in sorted(logs.items()))
+    assert done.returncode == 0, f"torchrun ended with {done.returncode}\n{done.stderr}\n{told}"
+    return logs
 
 
 def test_two_processes_take_the_step_of_one(tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--standalone"]
-    done = subprocess.run(
-        [sys.executable, *launch, str(script), str(tmp_path)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(processes.__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    logs = torchrun(script, tmp_path)
     config = PretrainConfig(n_steps=1, n_tasks=32, seeds=(0, 1), clip=0.05, warmup=0)
     alone = pretrain(config, progress=False)
     ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
@@ -86,7 +108,10 @@ def test_two_processes_take_the_step_of_one(tmp_path):
     assert [found["writes"] for found in ranks] == [1, 0]
     assert [found["stopped"] for found in ranks] == [3, 3]  # Ctrl-C reached one of them; both left together
     assert torch.equal(load_result(tmp_path / "one.pt").parameters["V"], ranks[0]["parameters"]["V"])
-    assert done.stderr.count(" 0/1 [") == 1  # and one bar
+    assert [logs[rank].count(" 0/1 [") for rank in "01"] == [1, 0]  # and one bar
+    # One failed, and the other was cut off instead of waiting for ever; then they formed a group anew.
+    assert [found["failure"] for found in ranks] == ["RuntimeError", "ArithmeticError"]
+    assert all(torch.equal(found["again"]["A"], ranks[0]["parameters"]["A"]) for found in ranks)
 
 
 def test_two_processes_would_notice_different_shares(monkeypatch):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from icrl_teach._files import atomic_write
 from icrl_teach.comparison import compare_by_depth, family_task
 from icrl_teach.figures import curves, png_bytes
-from icrl_teach.logs import atomic_write
 
 N_TASKS, N_STATES, N_STEPS, GAMMA, N_LAYERS = 40, 10, 1000, 0.9, 64
 

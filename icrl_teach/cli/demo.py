@@ -12,11 +12,11 @@ import click
 import numpy as np
 
 from icrl_teach import __version__
+from icrl_teach._files import atomic_write, try_writing
 from icrl_teach._progress import progress
 from icrl_teach.cli.shell import gamma_option, given, layers_option, tau_option, warn
 from icrl_teach.comparison import DepthComparison, check_steps, compare_by_depth, environment_task, family_task
 from icrl_teach.features import one_hot
-from icrl_teach.logs import atomic_write, try_writing
 from icrl_teach.tasks import FAMILIES
 
 LEGEND = """

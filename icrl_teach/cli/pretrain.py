@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -80,7 +81,7 @@ def command(
 ) -> None:
     """Train the network from noise by TD, and compare what it learned with Theorem 1's parameters.
 
-    Ctrl-C stops after the step in flight and keeps what was learned so far. Several processes:
+    Ctrl-C and SIGTERM stop after the step in flight and keep what was learned so far. Several processes:
     torchrun --nproc-per-node 2 -m icrl_teach pretrain ...
     """
     if resume and checkpoint is None:
@@ -100,7 +101,7 @@ def command(
     if result.steps < result.config.n_steps:
         kept = f"; continue with --resume --checkpoint {checkpoint}" if checkpoint else ""
         warn(f"stopped after {result.steps} of {result.config.n_steps} steps{kept}")
-        ctx.exit(130)
+        ctx.exit(128 + (result.signal or signal.SIGINT))  # as a shell tells it
 
 
 def _config(ctx: click.Context, options: dict[str, Any], resumed: Path | None) -> PretrainConfig:

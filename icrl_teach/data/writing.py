@@ -6,8 +6,8 @@ import csv
 import os
 from collections.abc import Iterator
 
+from icrl_teach._files import atomic_write
 from icrl_teach.data.errors import shown
-from icrl_teach.logs import atomic_write
 from icrl_teach.mrp import Trajectory
 
 

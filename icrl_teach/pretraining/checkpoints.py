@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from icrl_teach.logs import atomic_write, try_writing
+from icrl_teach._files import atomic_write, try_writing
 from icrl_teach.pretraining.answers import Parameters, to_transformer
 from icrl_teach.pretraining.config import PretrainConfig, parameter_shapes
 from icrl_teach.pretraining.losses import Learner
@@ -28,7 +28,8 @@ class PretrainingResult:
 
     history: lists by name: "step", and at these steps "loss" (per seed, mean since the last), "error" (per seed,
     held-out mean squared value error), and "error NAME" for each other family.
-    snapshots: pairs (step, parameters before that step), the last one after training.
+    snapshots: pairs (step, parameters before that step), the last one after training. signal: what stopped the run
+    from outside, signal.SIGINT (Ctrl-C) or signal.SIGTERM; 0 if nothing did.
     """
 
     config: PretrainConfig
@@ -36,6 +37,7 @@ class PretrainingResult:
     steps: int = 0
     history: dict[str, list[Any]] = field(default_factory=dict)
     snapshots: list[tuple[int, Parameters]] = field(default_factory=list)
+    signal: int = 0
 
     def of_seed(self, index: int = 0) -> Parameters:
         """The parameters of one seed, without the seed axis; a copy."""

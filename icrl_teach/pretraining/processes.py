@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, distributed, nn
 
 from icrl_teach.pretraining.batches import Batch
-from icrl_teach.pretraining.config import PretrainConfig
 from icrl_teach.pretraining.losses import Learner
 
 
@@ -53,33 +51,64 @@ def own_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def join_processes(config: PretrainConfig, device: torch.device) -> tuple[int, Callable[[Learner], nn.Module]]:
-    """(rank, what wraps the learner): DistributedDataParallel under torchrun, nothing otherwise."""
+@contextmanager
+def joined_processes(learner: Learner, device: torch.device) -> Iterator[nn.Module]:
+    """The learner, ready to run: under torchrun inside DistributedDataParallel and a group of all processes.
+
+    The group lasts as long as the run. All wait for each other before it is taken down; after a failure the others are
+    cut off at once instead of waiting. A group that is there already is used, and stays.
+    """
     rank, world = rank_and_world()
-    if world == 1:
-        return rank, lambda learner: learner
-    if config.n_tasks % world:
-        raise ValueError(f"n_tasks is {config.n_tasks}; {world} processes need a multiple of {world}")
-    if not distributed.is_initialized():
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(distributed.destroy_process_group)  # later runs share the group: torch can't form it twice
-    return rank, nn.parallel.DistributedDataParallel
+    n_tasks = learner.config.n_tasks
+    if n_tasks % world:
+        raise ValueError(f"n_tasks is {n_tasks}; {world} processes need a multiple of {world}")
+    if world == 1 or distributed.is_initialized():
+        yield learner if world == 1 else nn.parallel.DistributedDataParallel(learner)
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=_new_store(rank, world), rank=rank, world_size=world)
+    network: nn.Module = learner
+    try:
+        network = nn.parallel.DistributedDataParallel(learner)
+        yield network
+        distributed.barrier()
+    finally:
+        # The group ends here and not with its last owner. Were that DDP's reducer, kept by a traceback, it would hold
+        # Python's lock while it waits for the group's threads, which need that lock to let go of tensors: a deadlock,
+        # or at the interpreter's end an abort.
+        for name in ("reducer", "logger", "process_group"):
+            vars(network).pop(name, None)
+        distributed.destroy_process_group()
+
+
+_stores: list[distributed.Store] = []  # the first, which all processes share, and then one for each group
+
+
+def _new_store(rank: int, world: int) -> distributed.Store:
+    """Where the processes of one group find each other: a prefix of its own, or a group would find the last one's."""
+    if not _stores:
+        _stores.append(next(distributed.rendezvous("env://", rank, world))[0])
+    _stores.append(distributed.PrefixStore(f"icrl-teach/{len(_stores)}", _stores[0]))
+    return _stores[-1]
 
 
 @contextmanager
-def stop_signal() -> Iterator[list[bool]]:
-    """A list that Ctrl-C makes non-empty, so that the step in flight is finished and nothing is half updated."""
-    stop: list[bool] = []
+def stop_signal() -> Iterator[list[int]]:
+    """A list to which Ctrl-C and SIGTERM add their number, so that the step in flight is finished and nothing is half
+    updated."""
+    stop: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield stop
         return
-    before = signal.signal(signal.SIGINT, lambda _number, _frame: stop.append(True))
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda number, _frame: stop.append(number)) for kind in kinds]
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
 
 
 class OneThread:
@@ -107,7 +136,7 @@ class OneThread:
 one_thread = OneThread()
 
 
-def anyone(stop: list[bool], device: torch.device) -> bool:
+def anyone(stop: list[int], device: torch.device) -> bool:
     """Whether any process wants to stop: all must leave the loop at the same step."""
     if not distributed.is_initialized():
         return bool(stop)

@@ -30,7 +30,7 @@ from icrl_teach.pretraining.config import PretrainConfig
 from icrl_teach.pretraining.losses import Learner, value_error
 from icrl_teach.pretraining.processes import (
     anyone,
-    join_processes,
+    joined_processes,
     mean_over_processes,
     my_share,
     one_thread,
@@ -110,9 +110,9 @@ def _loop(run: Run, network: nn.Module, save: Save, watch: Watch | None, progres
                 last = {name: sum(result.history[name][-1]) / len(config.seeds) for name in ("loss", "error")}
                 bar.set_postfix_str(f"loss {last['loss']:.4f}, held-out error {last['error']:.4f}")
                 if watch is not None and watch(result):
-                    stop.append(True)
+                    stop.append(0)
             save(run, False)
-        result.parameters = snapshot(run.learner)
+        result.parameters, result.signal = snapshot(run.learner), max(stop, default=0)
         if result.steps == config.n_steps and result.snapshots[-1][0] < result.steps:
             result.snapshots.append((result.steps, snapshot(run.learner)))
         save(run, True)
@@ -132,16 +132,16 @@ def pretrain(
 
     checkpoint: a new file, written every `checkpoint_every` steps and at the end, to a temporary name first; resume:
     continue from it, bit-identically on a CPU, with the same config. watch(result) is called at each evaluation and
-    stops the run by returning True. Ctrl-C stops cleanly and keeps the result so far. progress: a bar with loss and
-    held-out error. Under torchrun, processes share the work (DistributedDataParallel) and only the first one writes.
+    stops the run by returning True. Ctrl-C and SIGTERM stop it cleanly and keep the result so far. progress: a bar with
+    loss and held-out error. Under torchrun, processes share the work (DistributedDataParallel), and only the first one
+    writes.
     Raises ValueError for a device that is not there, and CheckpointError (a ValueError) for a checkpoint that exists
     (without resume), or is missing, foreign, truncated or of another config.
     """
     every = check_count("checkpoint_every", checkpoint_every)
     if resume and checkpoint is None:
         raise ValueError("resume needs checkpoint, the file to continue from")
-    device = own_device(device)
-    rank, network_of = join_processes(config, device)
+    device, (rank, _) = own_device(device), rank_and_world()
     run = _start(config, device)
     if resume and checkpoint is not None:
         restore(run, checkpoint)
@@ -152,5 +152,6 @@ def pretrain(
         if checkpoint is not None and rank == 0 and (last or run.result.steps % every == 0):
             save_checkpoint(checkpoint, run)
 
-    _loop(run, network_of(run.learner), save, watch, progress and rank == 0)
+    with joined_processes(run.learner, device) as network:
+        _loop(run, network, save, watch, progress and rank == 0)
     return run.result

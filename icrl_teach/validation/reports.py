@@ -10,7 +10,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from icrl_teach import __version__
-from icrl_teach.logs import atomic_write
+from icrl_teach._files import atomic_write
 from icrl_teach.validation import html_report
 from icrl_teach.validation.engine import Outcome, Report, as_data
 from icrl_teach.validation.findings import ERROR, RULES, Finding

@@ -9,7 +9,7 @@ import re
 import nbformat
 from nbformat import NotebookNode
 
-from icrl_teach.logs import atomic_write
+from icrl_teach._files import atomic_write
 from icrl_teach.validation.documents import WIDGET_STATE, Document, is_skipped
 from icrl_teach.validation.execute import Run
 from icrl_teach.validation.judge import Verdict

@@ -47,7 +47,7 @@ def record(path: Path = RECORD) -> None:
     """Train the run of lesson 10 and write it to `path`."""
     import torch
 
-    from icrl_teach.logs import atomic_write
+    from icrl_teach._files import atomic_write
     from icrl_teach.losses import PretrainConfig, constructed_parameters, held_out, value_error
     from icrl_teach.pretraining import pretrain
 

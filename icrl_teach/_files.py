@@ -1,0 +1,73 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # Windows needs no lock: it neither removes nor renames an open file
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
+    """Write to a temporary name beside `path`, then rename: a stop never leaves half a file.
+
+    What a writer of the same file left behind when it was killed is removed first; that of one that lives is not.
+    Raises FileNotFoundError without the folder, and OSError as `open` does.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: there is no such folder; make it first")
+    _remove_orphans(path)
+    file = _temporary(path, mode)
+    try:
+        with file:
+            yield file
+            file.flush()
+            if fcntl is not None:
+                os.replace(file.name, path)  # while its lock is held: nobody takes it for an orphan
+        if fcntl is None:
+            os.replace(file.name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file.name)
+        raise
+
+
+def _temporary(path: Path, mode: str) -> IO:
+    """A new file beside `path`, locked as long as it is open: the lock ends with its writer, however that ends."""
+    while True:
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        how = {"newline": "", "encoding": "utf-8"} if "b" not in mode else {}
+        file: IO = name.open(mode.replace("w", "x"), **how)  # type: ignore[call-overload]
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks: then nobody finds it unlocked either
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if name.exists():  # not so if another writer found it before the lock was there
+            return file
+        file.close()
+
+
+def _remove_orphans(path: Path) -> None:
+    for name in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+        with contextlib.suppress(OSError):  # its writer lives
+            if fcntl is None:
+                name.unlink()
+                continue
+            with name.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                name.unlink()
+
+
+def try_writing(folder: Path) -> None:
+    """Raise OSError unless a file can be made in the folder; nothing stays there."""
+    tempfile.TemporaryFile(dir=folder).close()
