@@ -20,7 +20,7 @@ from icrl_teach.data import Log, read_features, read_log, restarted, unused_colu
 from icrl_teach.data.columns import MEANINGS
 from icrl_teach.evaluation import LogEvaluation
 from icrl_teach.features import one_hot
-from icrl_teach.logs import atomic_write, try_writing
+from icrl_teach._files import atomic_write, try_writing
 from icrl_teach.mrp import Trajectory
 
 FEW_VISITS = 10
