@@ -76,3 +76,28 @@ def test_the_limit_is_solved_for_below_a_radius_of_1_only(radius, solves, monkey
     monkeypatch.setattr(evaluation, "fixed_point", lambda M, Q, rho, gamma: calls.append(gamma) or np.zeros(len(M)))
     evaluate_trajectory(WALK, one_hot(3, 5.0))
     assert len(calls) == solves
+
+
+@pytest.mark.parametrize(("tau", "n"), [(0.1, 30), (8.0, 5)], ids=["slower than gamma", "faster than gamma"])
+def test_with_too_many_states_for_eigenvalues_the_next_two_changes_tell_the_way_to_go(tau, n, monkeypatch):
+    monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", 2)
+    now, next_, last = (evaluate_trajectory(WALK, one_hot(3, tau), 0.8, n_layers=n + i) for i in range(3))
+    first, second = (np.abs(b.values - a.values).max() for a, b in ((now, next_), (next_, last)))
+    assert 0 < first < 1 and (second / first > 0.8) == (tau < 1)
+    assert now.spectral_radius is None
+    assert now.remaining == pytest.approx(first / (1 - max(0.8, second / first)), rel=1e-6)
+
+
+def test_without_rewards_there_is_no_way_to_go(monkeypatch):
+    monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", 2)
+    assert evaluate_trajectory(Trajectory(WALK.states, np.zeros(10)), one_hot(3)).remaining == 0.0
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "d", "method"), [(10, 11, "transformer"), (11, 11, "operator"), (10, 12, "operator")]
+)
+def test_the_network_reads_up_to_the_limit_of_steps_and_one_feature_more(n_steps, d, method, monkeypatch):
+    """A walk of 10 steps may visit 11 states, each with a feature of its own."""
+    monkeypatch.setattr(evaluation, "TRANSFORMER_LIMIT", 10)
+    walk = Trajectory(np.arange(n_steps + 1) % 3, np.ones(n_steps))
+    assert evaluate_trajectory(walk, np.eye(3, d)).method == method

@@ -271,3 +271,10 @@ def test_gamma_one_needs_an_end_within_reach():
     with pytest.raises(ValueError, match=r"gamma is 1.0; .*1 needs walks that terminate"):
         MarkovRewardProcess(np.eye(2), [1.0, 1.0], 1.0)
     assert_close(MarkovRewardProcess([[0.5]], [1.0], 1.0, terminal=[0.5]).value(), [2.0], 1e-14)
+
+
+@pytest.mark.parametrize(("n_states", "end"), [(9, ", 8"), (10, ", 9"), (11, ", 9, ...")])
+def test_an_unknown_name_is_answered_with_the_first_ten(n_states, end):
+    with pytest.raises(ValueError, match="state 'x' does not occur") as caught:
+        Trajectory(range(n_states), np.zeros(n_states - 1)).index("x")
+    assert str(caught.value).endswith(f"the states are: {', '.join('012345678')}{end.removeprefix(', 8')}")

@@ -95,3 +95,14 @@ def test_ranges_are_drawn_apart_and_held_to_their_ends():
         small(n_states=(4, 6), features="aggregated")
     with pytest.raises(ValueError, match="seeds are whole numbers from 0 to 999,999"):
         small(seeds=(0, 1_000_000))
+
+
+def test_the_sizes_of_a_batch_follow_its_generator_alone():
+    config = small(n_states=(3, 9), n_context=(5, 50), d=9, n_tasks=2)
+
+    def shapes():
+        batches = [draw_batch(config, generator(seed)) for seed in range(8)]
+        return [(batch.reward.shape[1], batch.n_context) for batch in batches]
+
+    first = shapes()
+    assert shapes() == first and len(set(first)) > 4

@@ -239,6 +239,14 @@ def test_case_4_fails_if_the_keys_are_not_centred(rng):
     assert np.polyfit(np.log(betas), np.log(gaps), 1)[0] < 1.5
 
 
+@pytest.mark.parametrize("use", [lambda M, Q, rho: operator_td(M, Q, rho, 1.0, 3), lambda *o: fixed_point(*o, 1.0)])
+@pytest.mark.parametrize("walk", [[0, 0, 0, 1, 0], [0, 1, 1, 1, 0], [0, 1, 0, 1, 0]])
+def test_operators_of_an_endless_walk_refuse_gamma_1(walk, use):
+    """However unevenly states are visited: each row of M and of Q sums to 1, so nothing ever ends."""
+    with pytest.raises(ValueError, match="gamma is 1"):
+        use(*empirical_operators(Trajectory(walk, np.ones(4)), one_hot(2, 2.0)))
+
+
 def test_operators_use_the_score_they_are_given(rng):
     features, walk = 0.5 + rng.random((4, 2)), Trajectory(rng.integers(0, 4, 60), rng.random(59))
     M = empirical_operators(walk, features, score=log_inner_product)[0]

@@ -366,6 +366,14 @@ def test_linear_attention_by_the_formula(rows, n, seed):
     assert_close(linear_attention(*(torch.tensor(X) for X in (Z, P, Q))), P @ Z @ M @ (Z.T @ Q @ Z), 1e-12)
 
 
+def test_prompts_of_a_batch_are_those_of_each_alone(rng):
+    features, rewards = rng.standard_normal((2, 3, 9, 2)), rng.standard_normal((2, 3, 8))
+    together = build_prompt(features, rewards)
+    assert together.shape == (2, 3, 5, 9)
+    for i in np.ndindex(2, 3):
+        assert_close(together[i], build_prompt(features[i], rewards[i]), 0.0)
+
+
 def test_a_prompt_takes_the_finer_precision_of_features_and_rewards():
     assert build_prompt([[1], [2]], np.array([0.1])).dtype == torch.float64
     assert build_prompt(np.ones((2, 1), dtype=np.float32), np.array([0.1], dtype=np.float32)).dtype == torch.float32
