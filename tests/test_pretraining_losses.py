@@ -176,3 +176,10 @@ def test_seeds_together_have_the_gradients_of_each_alone(masked, kind):
         assert_close(losses[i].detach(), value.detach(), rel=1e-6)
         for name, p in alone.items():
             assert_close(learner.theta[name].grad[i], p.grad, rel=1e-5)
+
+
+def test_without_a_number_of_groups_there_are_32():
+    config = small(n_tasks=64)
+    batch, theta = draw_batch(config, generator()), initial_parameters(config, 0)
+    for estimate in (neu_loss, neu_squared):
+        assert estimate(theta, batch, config) == estimate(theta, batch, config, n_groups=32)

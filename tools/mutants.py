@@ -67,6 +67,11 @@ EQUIVALENT = {
         "0 -> -1",
     ): "tied parameters have one layer, the first and the last",
     ("tasks.py", "one_ahead[:, -1] = 1.0", "1.0 -> 2.0"): "the only way out of its state; each row is normalised after",
+    (
+        "evaluation.py",
+        "slowest = min(max(gamma, changes[1] / changes[0]) if changes[0] > 0 else gamma, 0.9999)",
+        "0 -> -1",
+    ): "0 / 0 is NaN, which max and min pass over: the same number, and a warning",
     ("mrp.py", "reaches, size = ends.copy(), -1", "1 -> 2"): "any number that no count equals starts the loop",
     (
         "transformer.py",
