@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 from icrl_teach import evaluation
+from icrl_teach._files import atomic_write, try_writing
 from icrl_teach._progress import Tick, progress
 from icrl_teach._validate import check_gamma
 from icrl_teach.cli.shell import gamma_option, given, layers_option, one_line, tau_option, warn
@@ -20,7 +21,6 @@ from icrl_teach.data import Log, read_features, read_log, restarted, unused_colu
 from icrl_teach.data.columns import MEANINGS
 from icrl_teach.evaluation import LogEvaluation
 from icrl_teach.features import one_hot
-from icrl_teach._files import atomic_write, try_writing
 from icrl_teach.mrp import Trajectory
 
 FEW_VISITS = 10
