@@ -21,7 +21,8 @@ from icrl_teach.tasks import FAMILIES
 
 LEGEND = """
 Errors are over the visited states, against the exact value. The floor is the LSTD (certainty-equivalence) value: where
-depth leads, the best reading of these steps; a shallower layer can be nearer by chance, more --steps lower the floor.
+depth leads, the best reading of these steps; more --steps lower it. A shallower layer's values are still shrunk towards
+0, which on few steps can be nearer to the exact value.
 The last column covers every memory cell (target and value memory, all positions) of all layers so far."""
 
 

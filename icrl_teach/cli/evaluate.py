@@ -183,7 +183,10 @@ def warnings_of(result: LogEvaluation, only: int | None = None) -> list[str]:
         found.append(f"left fewer than {FEW_VISITS} times, so the value is rough: {_names(rare)}")
     rate = result.spectral_radius if result.spectral_radius is not None else result.sup_norm
     if result.spectral_radius is not None and rate >= 1.0 + 1e-9:
-        found.append(f"the layers diverge (spectral radius {rate:.4g}): the values mean nothing; raise --tau or --beta")
+        found.append(
+            f"the layers diverge (spectral radius {rate:.4g}): the values mean nothing; "
+            "level the lengths of features, or lower --beta"
+        )
     elif result.remaining > max(0.01 * float(np.abs(result.values).max()), 1e-9):
         found.append(f"the values are still about {result.remaining:.2g} from their limit: use more --layers")
     return found
