@@ -116,11 +116,9 @@ def learning_view(step: int, rate: float) -> View:
         _draw_answers(right, exact, run.answers[at])
     numbers = (
         f"training step {at * EVERY}, learning rate {rate}\n"
-        f"squared value error, unseen tasks    {error:.2f}\n"
-        f"best constant                        {reference.constant:.2f}\n"
-        f"constructed network, beta 4          {reference.constructed:.2f}\n"
-        f"below the best constant: {error < reference.constant}\n"
-        f"below the constructed network: {error < reference.constructed}"
+        f"squared value error, 256 unseen tasks  {error:.3f}\n"
+        f"best constant                          {reference.constant:.3f}\n"
+        f"constructed network, beta 4            {reference.constructed:.3f}"
     )
     share = error / reference.constant
     place = "near" if share < 0.1 else "scattered around" if share < 0.5 else "away from"
@@ -146,8 +144,8 @@ def learning_picture(result: PretrainingResult) -> View:
         ax.set_title(f"Step {steps[-1]} of {config.n_steps}: the error on unseen tasks")
     numbers = (
         f"step {steps[-1]} of {config.n_steps}, learning rate {config.learning_rate}, seed {config.seeds[0]}\n"
-        f"below the best constant: {errors[-1] < reference.constant}\n"
-        f"below the constructed network: {errors[-1] < reference.constructed}"
+        f"squared value error, 256 unseen tasks {errors[-1]:.3f}\n"
+        f"best constant {reference.constant:.3f}, constructed network at beta 4 {reference.constructed:.3f}"
     )
     alt = (
         f"Held-out error against training step, up to step {steps[-1]} of {config.n_steps}, on a logarithmic axis, "
