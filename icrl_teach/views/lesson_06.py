@@ -84,8 +84,8 @@ def _draw_matrix(ax: Axes, E: np.ndarray, query: int, kind: str) -> None:
         ax.add_patch(Rectangle((query - 0.47, -0.46), 0.94, size - 1.08, fill=False, edgecolor="black", linewidth=2.8))
         ax.set_xticks(range(size), short)
         ax.set_yticks(range(size), short)
-        ax.set_xlabel("query: who reads")
-        ax.set_ylabel("source: who is read")
+        ax.set_xlabel("query (column)")
+        ax.set_ylabel("source (row)")
         ax.set_title(f"{kind}: {sums}")
 
 
