@@ -16,14 +16,14 @@ Source: Xie et al., arXiv 2605.07333, eqs. 10-13 (mathematics, section 3).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from icrl_teach._validate import ArrayLike, check_flags, check_gamma, check_one_more, finite_array, whole_numbers
+from icrl_teach._validate import ArrayLike, check_flags, check_gamma, check_one_more, finite_array, shown, whole_numbers
 from icrl_teach.features import feature_table
 from icrl_teach.mrp import Trajectory, check_trajectory_gamma
 
@@ -99,8 +99,10 @@ class Prompt:
     continues: Bool[Tensor, "*batch_or_none cols"]
 
     def __init__(
-        self, Z: Tensor, source: ArrayLike | Tensor | None = None, continues: ArrayLike | Tensor | None = None
+        self, Z: Tensor | Any, source: ArrayLike | Tensor | None = None, continues: ArrayLike | Tensor | None = None
     ) -> None:
+        if not isinstance(Z, Tensor) or Z.ndim < 2:
+            raise ValueError(f"Z is {shown(Z)}; it must be a tensor of shape (..., d+3, C): make it with build_prompt")
         default = torch.arange(Z.shape[-1], device=Z.device) < Z.shape[-1] - 1
         s = default if source is None else _flags("source", source, Z)
         c = s if continues is None else _flags("continues", continues, Z)

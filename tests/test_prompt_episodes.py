@@ -248,4 +248,6 @@ def test_odd_flags_and_queries_are_refused():
             build_prompt(x, r, **arguments)
     with pytest.raises(ValueError, match=r"queries is .* give at least one state"):
         trajectory_prompt(Trajectory([0, 1], [1.0]), np.eye(2), queries=[2])
+    with pytest.raises(ValueError, match=r"Z is an array of shape \(5, 3\) .*; it must be a tensor"):
+        Prompt(build_prompt(x, r).numpy())
     assert Prompt(build_prompt(x, r)).to(torch.float32).Z.dtype == torch.float32
