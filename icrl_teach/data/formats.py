@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from icrl_teach.data.errors import LogError, shown
-from icrl_teach.data.sources import CHUNK, ROW_LIMIT, Chunk, Source
+from icrl_teach.data.sources import ROW_LIMIT, Chunk, Source
 
+CHUNK = 50_000  # rows of a Parquet file held at a time
 INSTALL = 'pip install "icrl-teach[data]"'
 
 
@@ -53,31 +54,32 @@ class ParquetSource(Source):
 
 
 def _names(space: Any, observations: Any, source: str) -> list[str]:
-    """One name for each observation of a space that can be numbered: '3', or '(13, 10, 0)' where it has parts."""
-    parts = _parts(space, observations, source)
-    if len(parts) == 1 and isinstance(parts[0], list):
-        return parts[0]
-    columns = np.concatenate([np.asarray(part).reshape(len(part), -1) for part in parts], axis=1)
-    if columns.shape[1] == 1:
-        return [str(value) for value in columns[:, 0].tolist()]
-    return [f"({', '.join(map(str, row))})" for row in columns.tolist()]
+    """One name for each observation, as `number_observations` gives it: '3', or '(13, 10, 0)' where it has parts."""
+    columns = _columns(space, observations, source)
+    if len(columns) == 1:
+        return columns[0]
+    return [f"({', '.join(row)})" for row in zip(*columns, strict=True)]
 
 
-def _parts(space: Any, values: Any, source: str) -> list[Any]:
+def _columns(space: Any, values: Any, source: str, prefix: str = "") -> list[list[str]]:
+    """The parts of the observations as columns of names."""
     inner: Any = getattr(space, "spaces", None)
     if isinstance(values, dict):
-        return [part for key in inner for part in _parts(inner[key], values[key], source)]
+        named = [(f"{prefix}{key} ", inner[key], values[key]) for key in inner]
+        return [column for start, sub, value in named for column in _columns(sub, value, source, start)]
     if isinstance(values, tuple):
-        return [part for sub, value in zip(inner, values, strict=True) for part in _parts(sub, value, source)]
+        pairs = zip(inner, values, strict=True)
+        return [column for sub, value in pairs for column in _columns(sub, value, source, prefix)]
     if isinstance(values, list) and all(isinstance(value, str) for value in values):
-        return [values]
+        return [[prefix + value for value in values]]
     array = np.asarray(values)
     if array.dtype.kind not in "iub":
         raise LogError(
             f"{source}: its space {shown(str(space))} holds measurements, and a log needs numbered states; round them "
             "into groups and write state,reward,next_state as CSV"
         )
-    return [array.astype(np.int64)]
+    parts = array.reshape(len(array), -1).astype(np.int64).T.tolist()
+    return [[prefix + str(value) for value in column] for column in parts]
 
 
 class MinariSource(Source):

@@ -13,7 +13,7 @@ from icrl_teach.data.columns import role_of
 from icrl_teach.data.errors import LogError, counted, shown
 from icrl_teach.data.files import EXPORT, HEAD, encodings, lines, unpacked
 
-CHUNK = 50_000  # rows held as text at a time
+CHUNK = 1_000  # rows held as lists at a time: more, and the collector of garbage takes as long as the reading
 ROW_LIMIT = 10_000_000
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 Result = TypeVar("Result")
@@ -56,6 +56,10 @@ def separator_of(header: str, known: Sequence[str] = ()) -> str | None:
 
     best = max(SEPARATORS, key=score)
     return best if score(best)[1] > 1 else None
+
+
+def _is_blank(row: Sequence[str]) -> bool:
+    return not any(field and not field.isspace() for field in row)
 
 
 class TextSource(Source):
@@ -103,15 +107,14 @@ class TextSource(Source):
         """The rows, each as wide as the header; rows of empty fields are left out."""
         total = 0
         while batch := list(itertools.islice(self._rows, CHUNK)):
-            filled = [(at, row) for at, row in batch if any(field and not field.isspace() for field in row)]
+            filled = [(at, row) for at, row in batch if (row and row[0] > " ") or not _is_blank(row)]
             total += len(filled)
             if total > ROW_LIMIT:
                 raise LogError(f"{self.name}: more than {ROW_LIMIT:,} rows; split the log, or leave out early episodes")
-            for at, row in filled:
-                if len(row) != len(self.header):
-                    self._refuse_width(at, row)
             if filled:
                 numbers, rows = zip(*filled, strict=True)
+                if set(map(len, rows)) != {len(self.header)}:
+                    self._refuse_width(*next(pair for pair in filled if len(pair[1]) != len(self.header)))
                 fields = list(zip(*rows, strict=True))
                 yield Chunk(list(numbers), {i: fields[i] for i in wanted})
 
