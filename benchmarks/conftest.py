@@ -12,7 +12,16 @@ import pytest
 from measure import machine
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-SECTIONS = ("constructed network", "operator form", "batched sampling", "pretraining", "widgets", "lessons", "checks")
+SECTIONS = (
+    "constructed network",
+    "operator form",
+    "batched sampling",
+    "a user's log",
+    "pretraining",
+    "widgets",
+    "lessons",
+    "checks",
+)
 HEADER = "| benchmark | case | ms, median (min) | compared with | ms, median (min) | ratio | target |"
 NOTE = """Times in milliseconds. What is compared takes turns within one run; a ratio is the median over the turns of
 the quotient within a turn, so that other work on the machine hits both sides. A target is reported, never enforced.

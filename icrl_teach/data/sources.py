@@ -107,7 +107,7 @@ class TextSource(Source):
         """The rows, each as wide as the header; rows of empty fields are left out."""
         total = 0
         while batch := list(itertools.islice(self._rows, CHUNK)):
-            filled = [(at, row) for at, row in batch if (row and row[0] > " ") or not _is_blank(row)]
+            filled = [(at, row) for at, row in batch if (row and row[0][:1] > " ") or not _is_blank(row)]
             total += len(filled)
             if total > ROW_LIMIT:
                 raise LogError(f"{self.name}: more than {ROW_LIMIT:,} rows; split the log, or leave out early episodes")
