@@ -25,7 +25,7 @@ from torch import Tensor
 
 from icrl_teach._validate import ArrayLike, check_flags, check_gamma, check_one_more, finite_array, shown, whole_numbers
 from icrl_teach.features import feature_table
-from icrl_teach.mrp import Trajectory, check_trajectory_gamma
+from icrl_teach.mrp import Trajectory
 
 
 def reward_row(d: int) -> int:
@@ -254,7 +254,6 @@ def trajectory_prompt(
         # A walk that terminated left a query position behind it, for which the first of `queries` now stands.
         columns = np.append(columns if trajectory.continues[-2] else columns[:-1], asked)
     if v0 is not None:
-        gamma = None if gamma is None else check_trajectory_gamma(trajectory, gamma)
         v0 = finite_array("v0", v0, 1)[columns]
     return build_prompt(
         table[columns[:n_positions]],
