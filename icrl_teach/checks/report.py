@@ -104,7 +104,8 @@ def _copy(value: Any) -> Any:
 def _changed(now: Any, then: Any) -> bool:
     if isinstance(now, list):
         return len(now) != len(then) or any(a is not b for a, b in zip(now, then, strict=True))
-    return hasattr(now, "shape") and not np.array_equal(_plain(now), _plain(then))
+    floats = isinstance(now, np.ndarray) and now.dtype.kind == "f"
+    return hasattr(now, "shape") and not np.array_equal(_plain(now), _plain(then), equal_nan=floats)
 
 
 def _about_name(error: NameError) -> str:
