@@ -22,6 +22,7 @@ STATE_LIMIT = 4_000  # distinct states in a log: the operators are dense (S, S) 
 EIGENVALUE_LIMIT = 1_000  # states up to which all eigenvalues take about a second
 INTERVAL_LIMIT = 500  # states up to which the operators of RESAMPLES draws take about a minute
 RESAMPLES = 200
+DEEP = 2_000  # layers that are computed one after the other
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,19 +80,30 @@ def evaluate_trajectory(
 ) -> LogEvaluation:
     """The value of every state that the trajectory enters, after n_layers.
 
-    features: a row for each state. Up to TRANSFORMER_LIMIT transitions (and features) the network itself reads the
-    log; longer ones take the operator form, equal by Theorem 1 and linear in n. `tick(stage)` is called n_layers + 2
-    times. Raises ValueError for too many states, n_layers < 1, gamma outside [0, 1) (1 is allowed where a termination
-    can be reached from every state that was left), or values that overflow.
+    features: a row for each state. Up to TRANSFORMER_LIMIT transitions (and features) and DEEP layers the network
+    itself reads the log; otherwise the operator form does, equal by Theorem 1 and linear in n. Beyond DEEP layers that
+    form is squared, or solved where every change has died out, so depth costs next to nothing. `tick(stage)` is called
+    min(n_layers, DEEP) + 2 times at most.
+    Raises ValueError for too many states, n_layers < 1, more than DEEP layers with more than EIGENVALUE_LIMIT states,
+    gamma outside [0, 1) (1 is allowed where a termination can be reached from every state that was left), or values
+    that overflow.
     """
     gamma, n_layers = check_trajectory_gamma(trajectory, gamma), check_count("n_layers", n_layers)
-    check_state_count(len(np.unique(trajectory.states)))
+    n_states = len(np.unique(trajectory.states))
+    check_state_count(n_states)
+    if n_layers > DEEP and n_states > EIGENVALUE_LIMIT:
+        raise ValueError(
+            f"n_layers is {n_layers:,}; with {n_states:,} states at most {DEEP:,} layers are computed: use fewer, or "
+            f"aggregate states to at most {EIGENVALUE_LIMIT:,}"
+        )
     trajectory, features = _seen_only(trajectory, features)
     tick("operators")
     with np.errstate(all="ignore"):  # overflow is reported below, as an error
         M, Q, rho = empirical_operators(trajectory, features, beta)
         short = trajectory.n_steps <= TRANSFORMER_LIMIT and features.shape[1] <= TRANSFORMER_LIMIT + 1
-        if short:
+        if n_layers > DEEP:
+            short, values = False, _deep_values(M, Q, rho, gamma, n_layers)
+        elif short:
             values = _values_by_transformer(trajectory, features, gamma, n_layers, beta, tick)
         else:
             values = _values_by_operators(M, Q, rho, gamma, n_layers, tick)
@@ -160,6 +172,21 @@ def _values_by_operators(
     return v
 
 
+def _deep_values(M: np.ndarray, Q: np.ndarray, rho: np.ndarray, gamma: float, n_layers: int) -> np.ndarray:
+    """v_L of the operator form without L steps: the limit where less than e^-60 of any change is left, else squares."""
+    step = iteration_matrix(M, Q, gamma)
+    radius = _reachable_radius(M, step) if _finite(step) else np.inf
+    if radius < 1.0 and (radius == 0.0 or n_layers * np.log(radius) < -60.0):
+        return fixed_point(M, Q, rho, gamma)
+    return _squared_values(step, rho, n_layers)
+
+
+def _squared_values(step: np.ndarray, rho: np.ndarray, n_layers: int) -> np.ndarray:
+    """v_L by the square, the square of the square, ... of v -> step v + rho, from v_0 = 0."""
+    one_layer = np.block([[step, rho[:, None]], [np.zeros((1, len(rho))), np.ones((1, 1))]])
+    return np.linalg.matrix_power(one_layer, n_layers)[:-1, -1]
+
+
 def monte_carlo(
     trajectory: Trajectory, gamma: float
 ) -> tuple[Float[np.ndarray, " n_states"] | None, Int[np.ndarray, " n_states"] | None]:
@@ -217,7 +244,10 @@ def bootstrap_interval(
         drawn = join(_take_walks(steps, bounds, chosen, trajectory.labels))
         M, Q, rho = empirical_operators(drawn, features, beta)
         left = drawn.visits() > 0
-        draw[left] = operator_td(M, Q, rho, gamma, n_layers)[-1][left]
+        if n_layers > DEEP:
+            draw[left] = _squared_values(iteration_matrix(M, Q, gamma), rho, n_layers)[left]
+        else:
+            draw[left] = operator_td(M, Q, rho, gamma, n_layers)[-1][left]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a state that was never left is NaN in every draw
         low, high = np.nanpercentile(values, [2.5, 97.5], axis=0)

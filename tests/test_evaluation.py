@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from icrl_teach import Trajectory, evaluation, one_hot
+from icrl_teach import Trajectory, certainty_equivalence_value, evaluation, one_hot
 from icrl_teach.cli.evaluate import table_text, warnings_of
 from icrl_teach.evaluation import LogEvaluation, evaluate_trajectory
 
@@ -101,3 +101,27 @@ def test_the_network_reads_up_to_the_limit_of_steps_and_one_feature_more(n_steps
     monkeypatch.setattr(evaluation, "TRANSFORMER_LIMIT", 10)
     walk = Trajectory(np.arange(n_steps + 1) % 3, np.ones(n_steps))
     assert evaluate_trajectory(walk, np.eye(3, d)).method == method
+
+
+def test_depth_costs_next_to_nothing_and_is_exact(rng):
+    """Slow features: 3,000 layers by squares are 3,000 layers one by one; 10^9 layers are the equation's solution."""
+    walk = Trajectory(rng.integers(4, size=300), rng.normal(size=299))
+    features = one_hot(4, 0.01)
+    deep = evaluate_trajectory(walk, features, 0.9, 3_000)
+    operators = evaluation.empirical_operators(walk, features)
+    one_by_one = evaluation.operator_td(*operators, 0.9, 3_000)
+    assert deep.spectral_radius > 0.9 and np.abs(one_by_one[-1] - one_by_one[-400]).max() > 1e-9
+    np.testing.assert_allclose(deep.values, one_by_one[-1], rtol=1e-9)
+    ticks: list[str] = []
+    endless = evaluate_trajectory(walk, features, 0.9, 10**9, tick=ticks.append)
+    np.testing.assert_allclose(endless.values, certainty_equivalence_value(walk, 0.9), rtol=1e-9)
+    assert len(ticks) <= 2 and endless.remaining < 1e-9
+
+
+def test_depth_without_end_is_refused_where_it_diverges_or_has_too_many_states(rng, monkeypatch):
+    walk = Trajectory(rng.integers(4, size=300), rng.normal(size=299))
+    with pytest.raises(ValueError, match="the values overflow within 1000000000 layers; use fewer --layers"):
+        evaluate_trajectory(walk, rng.normal(size=(4, 2)), 0.9, 10**9, beta=-3.0)
+    monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", 3)
+    with pytest.raises(ValueError, match="n_layers is 2,001; with 4 states at most 2,000 layers are computed"):
+        evaluate_trajectory(walk, one_hot(4), 0.9, 2_001)

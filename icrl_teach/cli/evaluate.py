@@ -78,7 +78,7 @@ def command(ctx: click.Context, log: Path, columns: str | None, query: str | Non
     outputs = [path for path in (options["table"], options["figure"]) if path is not None]
     for path in outputs:
         _check_writable(path)
-    with progress(setting.layers + 3 + evaluation.RESAMPLES * bool(outputs)) as tick:
+    with progress(min(setting.layers, evaluation.DEEP) + 3 + evaluation.RESAMPLES * bool(outputs)) as tick:
         tick("reading")
         read = read_log(log, columns)
         evaluation.check_state_count(read.trajectory.n_states, log.name)
@@ -223,7 +223,12 @@ def table_text(result: LogEvaluation, heading: str, only: int | None = None) -> 
     )
     form = {
         "transformer": "the softmax Transformer itself",
-        "operator": "its operator form, equal by Theorem 1 (the log is too long for attention between all positions)",
+        "operator": "its operator form, equal by Theorem 1 "
+        + (
+            "(the log is too long for attention between all positions)"
+            if result.n_steps > evaluation.TRANSFORMER_LIMIT
+            else "(so many features or layers take too long one by one)"
+        ),
     }[result.method]
     condition = "holds" if result.margin > 0 else "does not hold"
     summary = [
