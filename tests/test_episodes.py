@@ -119,9 +119,9 @@ def test_the_limits_solve_the_equations_of_the_observed_chain(w):
     P, r = observed_chain(w, n_states)
     expected = np.linalg.solve(np.eye(n_states) - gamma * P, r)
     assert_close(icrl.certainty_equivalence_value(t, gamma), expected, 1e-12)
-    assert_close(icrl.lstd(np.eye(n_states)[t.states], t.rewards, gamma, 1e-13, **flags(t)), expected, 1e-9)
     operators = icrl.empirical_operators(t, icrl.one_hot(n_states, 6.0))
     if (t.visits(n_states) > 0).all():
+        assert_close(icrl.lstd(np.eye(n_states)[t.states], t.rewards, gamma, **flags(t)), expected, 1e-10)
         assert_close(icrl.fixed_point(*operators, gamma), expected, 1e-8)
 
 
