@@ -3,6 +3,7 @@
 import csv
 import json
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -10,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from command_line import elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
-from icrl_teach import Trajectory, certainty_equivalence_value, cli, evaluation, one_hot, read_log
+from icrl_teach import (
+    Trajectory,
+    certainty_equivalence_value,
+    cli,
+    evaluation,
+    mrp_from_env,
+    one_hot,
+    read_log,
+    rollout,
+    write_trajectory,
+)
 from icrl_teach.data import restarted
 from icrl_teach.evaluation import bootstrap_interval, evaluate_trajectory, monte_carlo
 from oracles import random_walks, seeds
@@ -226,3 +237,27 @@ def test_columns_that_do_not_exist_are_refused(shop):
     fails(run("shop.csv"), "shop.csv: column 'state' is missing", "--columns state=NAME")
     fails(run("shop.csv", "--columns", "state=seite"), "there is no column 'seite' for state; the columns are 'time'")
     fails(run("shop.csv", "--columns", "page"), "columns holds 'page'; write ROLE=NAME")
+
+
+# ---------------------------------------------------------------------------------------- real play, through a file
+
+
+@pytest.mark.parametrize(("env", "n_steps"), [("FrozenLake-v1", 40_000), ("Blackjack-v1", 20_000)])
+def test_real_play_keeps_its_value_in_a_file(elsewhere, env, n_steps):  # noqa: F811
+    """The log gives the values of the rollout; they agree with mean returns, and with the exact ones where known."""
+    walk = rollout(gym.make(env, disable_env_checker=True), None, n_steps, 0, "terminal")
+    write_trajectory("log.csv", walk)
+    gamma = 0.9 if env == "FrozenLake-v1" else 1.0
+    got = evaluated("log.csv", "--gamma", gamma, "--tau", "30", "--layers", "2000")
+    direct = certainty_equivalence_value(walk, gamma)
+    exact = mrp_from_env(env, None, gamma, "terminal").value() if env == "FrozenLake-v1" else None
+    for entry in got["states"]:
+        s = walk.labels.index(entry["state"])
+        if entry["visits"] < 200:
+            continue
+        assert entry["value"] == pytest.approx(direct[s], abs=1e-6)
+        bound = (
+            5 * (1.0 if gamma == 1.0 else 0.5) / np.sqrt(entry["returns"])
+        )  # 5 errors, of returns in [-1, 1] or [0, 1]
+        assert abs(entry["value"] - entry["mean_return"]) < bound
+        assert exact is None or abs(entry["value"] - exact[s]) < bound

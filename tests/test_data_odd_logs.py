@@ -1,5 +1,6 @@
 """A corpus of odd logs: each is read right, or refused with file, line, value and remedy; none grows without end."""
 
+import contextlib
 import gzip
 import io
 import os
@@ -9,6 +10,8 @@ import threading
 import zipfile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from icrl_teach import LogError, Trajectory, read_log, write_trajectory
 
@@ -260,6 +263,62 @@ def test_a_pipe_is_read(tmp_path):
     writer.start()
     assert steps(read_log(path)) == [("a", 1.0, "b")]
     writer.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe with a name")
+def test_a_pipe_without_an_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("icrl_teach.data.sources.ROW_LIMIT", 5_000)
+    path = tmp_path / "log.csv"
+    os.mkfifo(path)
+
+    def write_for_ever() -> None:
+        with contextlib.suppress(BrokenPipeError), path.open("w") as file:
+            file.write(H)
+            while True:
+                file.write("a,1,a\n" * 1000)
+
+    writer = threading.Thread(target=write_for_ever, daemon=True)
+    writer.start()
+    with pytest.raises(LogError, match=r"log\.csv: more than 5,000 rows; split the log"):
+        read_log(path)
+    writer.join()
+
+
+SOUND = [
+    E + "".join(f"{i},s,0,m\n{i},m,1,END\n" for i in range(5)),
+    "state;reward;next_state;terminated;truncated\n a;1,5;b;0;0\nb;-2,25;c;1;0\nc;3;a;0;1\n",
+    "time,episode,obs,rew,action\n1,1,a,1,x\n2,1,b,2,y\n3,2,a,0,x\n",
+    H + '"a, b",1,"c\nd"\n"c\nd",2,é\n',
+]
+PIECES = [*",;\t\"\n\r\0|=._ -'", "NaN", "1e999", "1.0", "1,5", "true", "\ufeff", "\x1b", "🚕", "state", "episode"]
+changes = st.lists(
+    st.tuples(st.sampled_from(["insert", "delete", "repeat", "cut"]), st.integers(0, 200), st.integers(1, 9),
+              st.sampled_from(PIECES)), max_size=5
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(SOUND), st.sampled_from(["utf-8", "utf-8", "utf-16", "cp1252"]), changes, st.booleans())
+def test_a_damaged_log_is_read_or_refused_and_nothing_else(tmp_path_factory, text, encoding, damages, restart):
+    data = text.encode(encoding)
+    for kind, where, length, piece in damages:
+        at = min(where, len(data))
+        if kind == "insert":
+            data = data[:at] + piece.encode() + data[at:]
+        elif kind == "delete":
+            data = data[:at] + data[at + length :]
+        elif kind == "repeat":
+            data = data[:at] + data[at : at + 5 * length] + data[at:]
+        else:
+            data = data[: at + 20]
+    path = tmp_path_factory.getbasetemp() / "damaged.csv"
+    path.write_bytes(data)
+    said: tuple[str, ...]
+    try:
+        said = read_log(path, episodes="restart" if restart else "terminal").warnings
+    except LogError as error:  # and no other
+        said = (str(error),)
+    assert all(text.startswith("damaged.csv") and len(text) < 600 and "\n" not in text for text in said)
 
 
 ENDLESS = """
