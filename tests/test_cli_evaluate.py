@@ -79,6 +79,7 @@ def test_the_heading_says_which_value_it_is(elsewhere):  # noqa: F811
     again = run("log.csv", "--episodes", "restart").stdout.splitlines()[0]
     assert "value of going on for ever, each end leading to the next episode's start" in again
     (elsewhere / "walk.csv").write_text("state,reward,next_state\na,1,b\nb,1,a\n")
+    assert "changes nothing" in run("walk.csv", "--episodes", "restart").stderr
     assert "episode" not in run("walk.csv").stdout and "episodes" not in evaluated("walk.csv")
 
 

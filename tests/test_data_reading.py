@@ -294,6 +294,17 @@ def test_time_puts_the_rows_of_interleaved_episodes_in_order(tmp_path, times):
     rows = zip("BABA", "xyzw", stamps, strict=True)
     log = log_of(tmp_path, "episode,state,reward,time\n" + "".join(f"{e},{s},1,{t}\n" for e, s, t in rows))
     assert [row[:3] for row in named(log.trajectory)] == [("z", 1, "x"), ("x", 1, None), ("y", 1, "w"), ("w", 1, None)]
+    assert log.warnings == ("log.csv: 2 rows out of the order of time were put in it",)
+
+
+def test_interleaved_episodes_in_the_order_of_time_are_no_matter(tmp_path):
+    log = log_of(tmp_path, "episode,state,reward,time\nA,x,1,1\nB,y,1,2\nA,z,1,3\n")
+    assert log.warnings == () and log.episodes == 2
+
+
+def test_walks_that_were_all_cut_are_episodes_too(tmp_path):
+    log = log_of(tmp_path, "state,reward,next_state,truncated\na,1,b,1\nc,1,d,0\nd,1,a,0\n")
+    assert log.episodes == 2
 
 
 # ------------------------------------------------------------------------------------------------------------ files

@@ -16,7 +16,7 @@ from icrl_teach import evaluation
 from icrl_teach._files import atomic_write, try_writing
 from icrl_teach._progress import Tick, progress
 from icrl_teach._validate import check_gamma
-from icrl_teach.cli.shell import gamma_option, given, layers_option, one_line, tau_option, warn
+from icrl_teach.cli.shell import given, layers_option, one_line, tau_option, warn
 from icrl_teach.data import Log, read_features, read_log, restarted, unused_columns
 from icrl_teach.data.columns import MEANINGS
 from icrl_teach.evaluation import LogEvaluation
@@ -45,7 +45,13 @@ Interval = tuple[np.ndarray, np.ndarray]
     show_default=True,
     help="An episode that ends is worth nothing more (terminal), or leads to the start of the next (restart).",
 )
-@gamma_option
+@click.option(
+    "--gamma",
+    type=float,
+    default=0.9,
+    show_default=True,
+    help="Discount of future rewards, from 0 to below 1; 1 itself where every episode can end.",
+)
 @layers_option
 @tau_option
 @click.option(
@@ -86,6 +92,8 @@ def command(ctx: click.Context, log: Path, columns: str | None, query: str | Non
         restart = options["episodes"] == "restart"
         result = setting.evaluate(restarted(read.trajectory) if restart else read.trajectory, tick)
         interval = setting.interval(read, restarted if restart else None, tick) if outputs else None
+    if given(ctx, "episodes") and not read.episodes:
+        warn(f"{log.name} tells no episodes apart, so --episodes changes nothing")
     notes = [*([unused_columns(read, log.name)] if read.ignored else []), *read.warnings, *warnings_of(result, only)]
     meaning = options["episodes"] if read.episodes else None
     settings = {"log": str(log), **({"episodes": meaning} if meaning else {}), **setting.shown()}

@@ -50,7 +50,10 @@ def _in_order(table: Table) -> Table:
     if table.episodes is None:
         return table
     if table.times is not None:
-        return table.take(np.lexsort((table.times, table.episodes)))
+        order = np.lexsort((table.times, table.episodes))
+        if moved := int((order != np.argsort(table.episodes, kind="stable")).sum()):
+            table.source.warnings.append(f"{counted(moved, 'row')} out of the order of time were put in it")
+        return table.take(order)
     change = np.flatnonzero(np.diff(table.episodes)) + 1
     back = change[table.episodes[change] < np.maximum.accumulate(table.episodes)[change]]  # codes count up
     if back.size:
@@ -178,12 +181,12 @@ def _use(source: Source, chosen: Mapping[str, str], episodes: str) -> Log:
     table = _in_order(collect(source, columns))
     walks = _walks(table)
     notes = [*source.warnings, *suspicions(walks)]
-    told = table.episodes is not None or walks.terminated.any()
-    count = int((walks.terminated | walks.cut).sum()) if told else 0
+    ends = walks.terminated | walks.cut
+    told = table.episodes is not None or walks.terminated.any() or ends[:-1].any()
     trajectory = _trajectory(walks)
     return Log(
         restarted(trajectory) if episodes == "restart" else trajectory,
-        count,
+        int(ends.sum()) if told else 0,
         {role: source.header[position] for role, position in columns.at.items()},
         columns.ignored,
         tuple(f"{source.name}: {note}" for note in notes),
