@@ -294,6 +294,10 @@ def _on_cycle(mrp: MarkovRewardProcess, start: int, n_returns: int, n_steps: int
     return _return(np.array([mrp.reward[(start + k) % mrp.n_states] for k in range(n_steps)]), mrp.gamma)
 
 
+def _backwards(mrp: MarkovRewardProcess, start: int, n_steps: int) -> float:
+    return _return(np.array([mrp.reward[(start + k) % mrp.n_states] for k in reversed(range(n_steps))]), mrp.gamma)
+
+
 def _undiscounted(mrp: MarkovRewardProcess, start: int, _n_returns: int, n_steps: int, _rng: object) -> float:
     return sum(mrp.reward[(start + k) % mrp.n_states] for k in range(n_steps))
 
@@ -364,6 +368,18 @@ check_monte_carlo_value = Check(
         (
             "this is the exact value, not an estimate from walks of n_steps steps.",
             lambda mrp, start, n, steps, rng: _on_cycle(mrp, start, n, 500),
+        ),
+        (
+            "one power of gamma too many: the first reward of each walk counts fully.",
+            lambda mrp, start, n, steps, rng: mrp.gamma * _on_cycle(mrp, start, n, steps),
+        ),
+        (
+            "this is (1 - gamma) times the mean return, a reward per step; the return is a sum.",
+            lambda mrp, start, n, steps, rng: (1 - mrp.gamma) * _on_cycle(mrp, start, n, steps),
+        ),
+        (
+            "the returns run backwards: the first reward of each walk counts fully, the last the least.",
+            lambda mrp, start, n, steps, rng: _backwards(mrp, start, steps),
         ),
         (
             "the mean was taken over steps; it is taken over returns.",

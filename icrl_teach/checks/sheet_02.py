@@ -143,6 +143,15 @@ check_online_td = Check(
             lambda s, r, g, a, m: _online(s, r, g, a, m)[[0, *range(len(r))]],
         ),
         (
+            "the rewards are one step late: rewards[k] is paid on leaving states[k].",
+            lambda s, r, g, a, m: _online(s, np.append(r[1:], 0.0), g, a, m),
+            lambda s, r, g, a, m: _online(s, np.append(0.0, r[:-1]), g, a, m),
+        ),
+        (
+            "each position learned for itself: the table has one entry a state, v[states[k]], not v[k].",
+            lambda s, r, g, a, m: _online(np.arange(len(s)) % m, r, g, a, m),
+        ),
+        (
             "only the last table came back: return all n+1 of them, stacked.",
             lambda s, r, g, a, m: _online(s, r, g, a, m)[-1],
         ),
@@ -304,6 +313,10 @@ check_monte_carlo = Check(
             "returns are one position off: rewards[k] belongs to states[k].",
             lambda s, r, g, m: _means(s[1:], _returns(r, g), m),
         ),
+        (
+            "G was stored before it was updated: each state got the return that begins one step later.",
+            _of(lambda r, g: [*_returns(r, g)[1:], 0.0]),
+        ),
         ("this is the sum of returns: divide by the number of visits.", partial(_monte_carlo, how="sum")),
         ("the query at the end was counted: no return follows it.", partial(_monte_carlo, how="with query")),
         ("a state that was never left became NaN (0/0): give it 0.", partial(_monte_carlo, how="or NaN")),
@@ -379,6 +392,15 @@ check_td_and_mc_errors = Check(
         (
             "TD's table was carried over from one walk to the next: make new zeros inside the loop over walks.",
             _carried_over,
+        ),
+        (
+            "both columns hold the same method: TD's error first, Monte Carlo's second.",
+            lambda *a: _errors(*a)[:, [0, 0]],
+            lambda *a: _errors(*a)[:, [1, 1]],
+        ),
+        (
+            "the errors are relative to the size of the exact values; the plain RMS error was asked for.",
+            lambda walks, gamma, exact: _errors(walks, gamma, exact) / _rms(exact),
         ),
         (
             "the walks are averaged away: return one row for each, to see the spread.",

@@ -252,7 +252,11 @@ def _attention(Z: np.ndarray, A: np.ndarray) -> np.ndarray:
 
 
 def _softmax(
-    axis: int = 0, row: float | None = None, column: float | None = None, after: bool = False
+    axis: int = 0,
+    row: float | None = None,
+    column: float | None = None,
+    after: bool = False,
+    corner: float | None = None,
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Softmax along an axis, with a row or a column of scores (or, after it, of weights) replaced: usual mistakes."""
 
@@ -260,6 +264,7 @@ def _softmax(
         g = _scores(Z, A)
         g[-1] = row if row is not None and not after else g[-1]
         g[:, -1] = column if column is not None else g[:, -1]
+        g[-1, -1] = corner if corner is not None else g[-1, -1]
         exp = np.exp(g - g.max(axis=axis, keepdims=True))
         E = exp / exp.sum(axis=axis, keepdims=True)
         E[-1] = row if after and row is not None else E[-1]
@@ -293,6 +298,10 @@ check_attention = Check(
         (
             "you masked the query's column: the query must hear. Its row is what nobody may hear.",
             _softmax(column=-np.inf),
+        ),
+        (
+            "only the query's own cell is hidden: all others still hear it. Its whole row of scores is -inf.",
+            _softmax(corner=-np.inf),
         ),
         ("E is transposed: row i is the source, column j the query.", lambda Z, A: _attention(Z, A).T),
         (
