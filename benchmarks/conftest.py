@@ -21,6 +21,7 @@ SECTIONS = (
     "widgets",
     "lessons",
     "checks",
+    "validate",
 )
 HEADER = "| benchmark | case | ms, median (min) | compared with | ms, median (min) | ratio | target |"
 NOTE = """Times in milliseconds. What is compared takes turns within one run; a ratio is the median over the turns of

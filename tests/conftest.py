@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from budgets import budget, pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401 (hooks and a fixture)
+from budgets import budget, pytest_terminal_summary  # noqa: F401 (hooks and a fixture)
 
 if "icrl_teach" in sys.modules:
     raise RuntimeError("icrl_teach was imported before tests/conftest.py, so shapes would go unchecked")

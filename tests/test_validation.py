@@ -9,12 +9,15 @@ import io
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 import nbformat
+import psutil
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -22,6 +25,7 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image, ImageDraw
 
+from command_line import child
 from icrl_teach import cli
 from icrl_teach.validation import (
     compare,
@@ -37,6 +41,7 @@ from icrl_teach.validation import (
 )
 from icrl_teach.validation.config import Settings
 from icrl_teach.validation.findings import RULES, Finding
+from patience import PATIENCE
 
 
 def stdout(text):
@@ -734,3 +739,34 @@ def test_the_manuals_settings_are_settings(tmp_path):
     (tmp_path / "sanitize.cfg").write_text("")
     settings = settings_of(tmp_path, manual.split("```toml\n")[1].split("```")[0])
     assert settings.profiles and settings.budgets and settings.exclude and settings.jobs == 2
+
+
+def test_an_untouched_sheet_greets_its_learner(tmp_path):
+    answer = code("raise NotImplementedError('not written yet')", count=None, metadata={"nbgrader": {"solution": True}})
+    cells = [answer, code("x", count=None), code("1 / 0", count=None)]
+    path = saved(tmp_path / "s.ipynb", *cells)
+    found = {(f.cell, f.rule) for f in engine.validate([path], Settings(profile="sheet")).findings} - {(0, "sheet")}
+    assert {pair for pair in found if pair[0] is not None} == {(2, "raises")}
+    assert (1, "raises") in {(f.cell, f.rule) for f in engine.validate([path], Settings()).findings}
+
+
+def test_an_interrupted_call_leaves_no_kernel(tmp_path):
+    path = saved(
+        tmp_path / "long.ipynb", code("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    )
+    command = [sys.executable, "-m", "icrl_teach", "validate", path.name]
+    with child(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert err.decode().splitlines() == ["icrl-teach: interrupted"]
+    kernel = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not psutil.pid_exists(kernel) or psutil.Process(kernel).status() == psutil.STATUS_ZOMBIE)
+
+
+def wait_until(happened):
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -316,6 +316,10 @@ def test_findings_read_as_the_manual_says(ran):
     assert stale[0].source == CELLS["mean"]
 
 
+def test_a_dead_kernel_says_how_it_died(ran):
+    assert "the kernel died with exit code 3; its memory was" in ran["dead-kernel"].findings[0].message
+
+
 def test_what_follows_a_broken_run_is_not_called_stale(ran):
     for rule in ("dead-kernel", "timeout", "memory", "flood", "no-kernel", "unstable"):
         assert rules_of(ran[rule]) == {rule}, [f.line() for f in ran[rule].findings]

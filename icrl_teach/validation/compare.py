@@ -20,7 +20,7 @@ from nbval.plugin import IPyNbCell, coalesce_streams, get_sanitize_patterns, noc
 
 from icrl_teach.validation import pictures
 from icrl_teach.validation.budgets import amount
-from icrl_teach.validation.documents import PICTURES, joined
+from icrl_teach.validation.documents import PICTURES, joined, texts
 from icrl_teach.validation.pictures import Difference, Picture
 
 # What nbval passes over without its --nbdime option; pictures and widget views have their own comparison here.
@@ -112,15 +112,16 @@ class _Nbval:
 
 
 def _uneven(stored: list[NotebookNode], now: list[NotebookNode], words: str) -> Mismatch:
-    """Outputs of different kinds or number: nbval says which; both sides are given as text."""
-    key = next(iter(re.findall(r"'([^']+)'|\"([^\"]+)\"", words)), ("", ""))
-    return Mismatch(key[0] or key[1] or "outputs", _all_text(stored), _all_text(now), words)
+    """Outputs of different kinds or number: nbval says which kind; what each side has of it is given as text."""
+    found = re.search(r"['\"]([^'\"]+)['\"]", words)
+    key = found[1] if found else "outputs"
+    return Mismatch(key, _text_of(stored, key), _text_of(now, key), words)
 
 
-def _all_text(outputs: list[NotebookNode]) -> str:
-    from icrl_teach.validation.documents import texts
-
-    return "\n".join(text.rstrip("\n") for output in outputs for text in list(texts(output).values())[:1])
+def _text_of(outputs: list[NotebookNode], key: str) -> str:
+    """All that a list of outputs holds under one of nbval's keys, as text."""
+    said = (output.get("data", {}).get(key, output.get(key, texts(output).get(key))) for output in outputs)
+    return "\n".join(joined(text).rstrip("\n") for text in said if text is not None)
 
 
 def sanitizers(file: Path | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from icrl_teach.validation.documents import Document, code_cells, prose
+from icrl_teach.validation.documents import Document, code_cells, is_answer, prose
 from icrl_teach.validation.findings import Finding
 
 PARTS = {
@@ -53,7 +53,7 @@ def length(document: Document) -> Iterator[Finding]:
 def sheet(document: Document) -> Iterator[Finding]:
     """At least three exercises, of three levels, each under its heading and directly followed by its check."""
     cells = document.notebook.cells
-    at = [i for i, cell in enumerate(cells) if (cell.metadata.get("nbgrader") or {}).get("solution")]
+    at = [i for i, cell in enumerate(cells) if is_answer(cell)]
     if len(at) < 3:
         yield document.finding(
             "sheet", f"{len(at)} exercises, fewer than 3", fix="add exercises (nbgrader solution cells)"

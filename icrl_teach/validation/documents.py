@@ -18,6 +18,9 @@ from icrl_teach.validation.config import Settings
 from icrl_teach.validation.findings import Finding
 
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp")
+OTHER_KERNELS = re.compile(
+    r"ir$|r$|julia|bash|octave|matlab|javascript|deno|rust|xcpp|scala|spylon|haskell|sos|cling", re.I
+)
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -55,7 +58,8 @@ class Document:
         """The notebook's programming language in lower case; python where it doesn't say."""
         data = self.notebook.metadata
         info, spec = data.get("language_info") or {}, data.get("kernelspec") or {}
-        return str(info.get("name") or spec.get("language") or "python").lower()
+        other = OTHER_KERNELS.match(str(spec.get("name", "")))  # the language is missing in many older files
+        return str(info.get("name") or spec.get("language") or (other[0] if other else "python")).lower()
 
 
 def read(path: Path, name: str, profile: str, settings: Settings) -> Document:
@@ -186,3 +190,15 @@ def without_code(markdown: str) -> str:
     """Markdown without its code blocks and spans, which are not prose."""
     text = re.sub(r"^(```+|~~~+).*?^\1[`~]*\s*$", " ", markdown, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", " ", text)
+
+
+def is_untouched_sheet(document: Document) -> bool:
+    """Whether this is a learner's sheet as it is handed out: never executed, its answers still to be written."""
+    cells = code_cells(document.notebook)
+    stubs = [cell for _, cell in cells if "NotImplementedError" in cell.source and is_answer(cell)]
+    return document.profile == "sheet" and bool(stubs) and all(cell.execution_count is None for _, cell in cells)
+
+
+def is_answer(cell: NotebookNode) -> bool:
+    """Whether nbgrader's metadata say that learners write in this cell."""
+    return bool((cell.metadata.get("nbgrader") or {}).get("solution"))

@@ -104,10 +104,12 @@ def validate(
     def one(path: Path) -> Outcome:
         return _guarded(path, settings, run, store, tick, show_whole)
 
+    execute.INTERRUPTED.clear()
     pool = ThreadPoolExecutor(jobs)
     try:
         outcomes = list(pool.map(one, paths))
     except BaseException:
+        execute.INTERRUPTED.set()
         pool.shutdown(wait=False, cancel_futures=True)
         for process in list(execute.RUNNING):  # an interrupted call leaves no kernel behind
             execute.end_process(process)
@@ -124,7 +126,7 @@ def default_jobs() -> int:
 def _memory_limit(settings: Settings, jobs: int) -> float:
     """The limit of one kernel: never more than its share of what the machine has free now."""
     free = psutil.virtual_memory().available / execute.MEGABYTE
-    return min(settings.memory_limit, max(0.85 * free / jobs, 256.0))
+    return min(settings.memory_limit, max(0.85 * free / jobs, 1024.0))
 
 
 def _guarded(path: Path, settings: Settings, run: bool, store: bool, tick: Tick, show: Show) -> Outcome:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ from icrl_teach.validation.documents import Document, is_skipped
 INTERVAL = 0.1  # seconds between two looks at the kernel's memory
 MEGABYTE = 1024.0**2
 RUNNING: set[psutil.Process] = set()  # kernels of this process, to be ended if it is interrupted
+INTERRUPTED = threading.Event()  # set then, so that no thread starts another
 PYTHON = ("python", "ipython")
 
 
@@ -68,9 +70,9 @@ class Run:
 class Watch(threading.Thread):
     """Looks at a kernel's memory, its children's included, and ends the kernel at the limit (in megabytes)."""
 
-    def __init__(self, process: psutil.Process, limit: float) -> None:
+    def __init__(self, process: psutil.Process, limit: float, popen: subprocess.Popen | None) -> None:
         super().__init__(daemon=True)
-        self.kernel, self.limit = process, limit
+        self.kernel, self.limit, self.popen = process, limit, popen
         self.cell_peak = self.peak = 0.0
         self.ended_for = ""
         self.done = threading.Event()
@@ -188,6 +190,8 @@ def _run_cells(document: Document, client: _Client, result: Run, tick: Callable[
         with client.setup_kernel(cleanup_kc=True, **place):
             watch = _watch(client, document.settings.memory_limit)
             for index, cell in enumerate(result.notebook.cells):
+                if INTERRUPTED.is_set():
+                    raise DeadKernelError("interrupted")
                 if cell.cell_type == "code" and cell.source.strip() and not is_skipped(cell):
                     result.cells[index] = _run_cell(client, watch, index, cell)
                     tick(document.name)
@@ -211,9 +215,10 @@ def _environment() -> dict[str, str]:
 
 
 def _watch(client: _Client, limit: float) -> Watch:
-    process = psutil.Process(client.km.provisioner.pid)  # type: ignore[union-attr]
+    provisioner: Any = client.km.provisioner  # type: ignore[union-attr]
+    process = psutil.Process(provisioner.pid)
     RUNNING.add(process)
-    watch = Watch(process, limit)
+    watch = Watch(process, limit, getattr(provisioner, "process", None))
     client.too_much = lambda: watch.end("flood")
     watch.start()
     return watch
@@ -240,12 +245,20 @@ def _trouble(error: Exception, watch: Watch | None, index: int | None, document:
         return Trouble("flood", index, reason)
     if isinstance(error, CellTimeoutError | TimeoutError):
         return Trouble("timeout", index, f"still running after {settings.cell_timeout:g} s; its kernel was ended")
-    if isinstance(error, DeadKernelError) or (watch and not watch.kernel.is_running()):
-        return Trouble("dead-kernel", index, f"the kernel died{_last_seen(watch)}")
+    if watch and (isinstance(error, DeadKernelError) or not watch.kernel.is_running()):
+        words = f"the kernel died{_ending(watch)}; its memory was {watch.peak:,.0f} MB at most"
+        return Trouble("dead-kernel", index, words)
     if index is None:
         return Trouble("no-kernel", None, f"the kernel did not start: {str(error)[:160]}")
     return Trouble("dead-kernel", index, f"the run broke off: {type(error).__name__}: {str(error)[:160]}")
 
 
-def _last_seen(watch: Watch | None) -> str:
-    return f" (its memory was {watch.peak:,.0f} MB at most)" if watch else ""
+def _ending(watch: Watch) -> str:
+    """How a kernel ended, where the system says: its exit code, or the signal that ended it."""
+    code = watch.popen.poll() if watch.popen else None
+    if code is None:
+        return ""
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        return f" of {name}" + (", as when a system is out of memory" if name == "SIGKILL" else "")
+    return f" with exit code {code}"

@@ -19,7 +19,8 @@ article.warning { border-color: #b58900 } .clean { opacity: .75 }
 pre { overflow: auto; padding: .6rem; background: #8881; max-height: 24rem }
 figure { display: inline-block; margin: .4rem; max-width: 31%; vertical-align: top }
 figure img { max-width: 100%; background: #fff; border: 1px solid #8886 }
-.both { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem }
+.both { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem }
+h3, code { overflow-wrap: anywhere }
 @media (max-width: 50rem) { .both { display: block } }
 """
 

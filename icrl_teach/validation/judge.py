@@ -11,10 +11,12 @@ from nbformat import NotebookNode
 from icrl_teach.validation import budgets, widget_states
 from icrl_teach.validation.code import DISTRIBUTION
 from icrl_teach.validation.compare import Comparison, compare, readable, sanitizers, tolerance
-from icrl_teach.validation.documents import Document, markers, tags
+from icrl_teach.validation.documents import Document, is_untouched_sheet, markers, tags
 from icrl_teach.validation.execute import CellRun, Run
 from icrl_teach.validation.findings import Finding
 
+UNWRITTEN = ("NotImplementedError", "NotWrittenYet")  # what a sheet says before its learner wrote anything
+FOLLOWS = ("NameError", "KeyError")  # what a cell raises for lack of what an unwritten one would have made
 FIXES = {
     "no-kernel": "install that kernel, or use --static for what needs no run",
     "timeout": "do less in this cell, or raise --cell-timeout",
@@ -45,7 +47,8 @@ def judge(document: Document, runs: list[Run]) -> Verdict:
             continue
         cell = document.notebook.cells[index]
         raised = _raised(document, index, cell_run, failed)
-        failed = index if raised and failed is None else failed
+        if failed is None and _errors(cell_run) and not markers(cell).get("check_exception"):
+            failed = index
         verdict.findings += [raised] if raised else _cell(document, runs, index, patterns, verdict, cell)
         verdict.findings += _over_budget(document, index, cell_run)
     verdict.findings += _of_the_run(document, runs)
@@ -88,6 +91,8 @@ def _raised(document: Document, index: int, cell_run: CellRun, failed: int | Non
     if not errors or markers(document.notebook.cells[index]).get("check_exception"):
         return None
     error = errors[0]
+    if is_untouched_sheet(document) and (error.ename in UNWRITTEN or (error.ename in FOLLOWS and failed is not None)):
+        return None
     detail = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))[-6000:]
     words = f"{error.ename}: {' '.join(error.evalue.split())[:120]}".removesuffix(": ")
     return document.finding("raises", f"raises {words}", index, fix=_remedy(error, failed), detail=detail)
@@ -134,9 +139,8 @@ def _differs(document: Document, index: int, result: Comparison) -> Iterator[Fin
         if mismatch.key == "stderr" and "Missing" not in mismatch.words:
             message, rule, fix = f"now warns (stderr): {now}", "new-warning", "mend what it warns of"
         else:
-            message, rule, fix = f"stored {stored}, now {now}", "stale", document.update
-            if mismatch.words and stored == now:
-                message = f"stored and fresh outputs differ in kind: {mismatch.words}"
+            kind = f" ({mismatch.key})" if mismatch.words else ""
+            message, rule, fix = f"stored {stored}, now {now}{kind}", "stale", document.update
         yield document.finding(rule, message, index, fix=fix, detail=result.detail)
     for gap in result.pictures:
         limit = document.settings.picture_tolerance

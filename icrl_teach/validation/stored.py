@@ -70,6 +70,8 @@ def size(document: Document) -> Iterator[Finding]:
 def executed_in_order(document: Document) -> Iterator[Finding]:
     """Every code cell was executed, in order, from a fresh kernel."""
     cells = code_cells(document.notebook)
+    if documents.is_untouched_sheet(document):
+        return
     never = [(i, cell) for i, cell in cells if cell.execution_count is None]
     if never and len(never) == len(cells) and not any(cell.outputs for _, cell in cells):
         message = f"none of its {len(cells)} code cells was ever executed, so nothing can be compared"
