@@ -139,3 +139,17 @@ def test_dials_are_labelled_and_take_the_scale_that_fits():
     assert (round(log.base**log.min, 6), round(log.base**log.max, 6)) == (0.01, 100)
     buttons = widgets.choice("family", ["boyan", "loop"], "loop")
     assert [w.description for w in (whole, decimal, log, buttons)] == ["layers", "gamma", "beta", "family"]
+
+
+def test_values_stand_in_their_rows_with_the_interval_of_the_first():
+    points = {"value": [1.0, 2.0, 3.0], "mean return": [1.5, np.nan, 2.5]}
+    figure = figures.value_intervals(["a", "b", "c"], points, ([0, 1, np.nan], [2, 4, np.nan]), title="t", xlabel="x")
+    (ax,) = figure.axes
+    value, returns = ax.lines
+    assert value.get_xdata().tolist() == [1.0, 2.0, 3.0] and value.get_ydata().tolist() == [0, 1, 2]
+    assert returns.get_marker() != value.get_marker()  # told apart without colour
+    (bars,) = ax.collections
+    assert [segment.tolist() for segment in bars.get_segments()[:2]] == [[[0, 0], [2, 0]], [[1, 1], [4, 1]]]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert ax.get_ylim() == (2.5, -0.5)  # the first row on top
+    assert not figures.value_intervals(["a"], {"value": [1.0]}, title="t", xlabel="x").axes[0].collections
