@@ -128,7 +128,7 @@ def function_agreement(
     fitted_parameters = {k: v.to(rows) for k, v in constructed_parameters(config, alpha, beta).items()}
     learned = answers(parameters, batch, config, n_layers)[:, :-1]
     fitted = answers(fitted_parameters, batch, config, n_layers)[:, :-1]
-    exact = batch.value.gather(-1, batch.query)[:, :-1]
+    exact = batch.exact[:, :-1]
 
     def rms(difference: Tensor) -> float:
         return difference.square().mean().sqrt().item()
@@ -157,6 +157,6 @@ def summarise(result: PretrainingResult, n_tasks: int = 2048) -> dict[str, Any]:
         "settings": asdict(config),
         "steps": result.steps,
         "constructed_error": value_error(constructed_parameters(config), batch, config).item(),
-        "constant_error": batch.value.gather(-1, batch.query)[:, :-1].var(correction=0).item(),
+        "constant_error": batch.constant_error(),
         "runs": runs,
     }

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from icrl_teach._door import door
 from icrl_teach._validate import ArrayLike, Count, Discount, Seed, check_finite, probability_rows
-from icrl_teach.mrp import MarkovRewardProcess, Trajectory, _cumulative_rows
+from icrl_teach.mrp import MarkovRewardProcess, Trajectory, cumulative_rows
 from icrl_teach.spaces import number_observations
 
 Episodes = Literal["restart", "terminal"]
@@ -122,7 +122,7 @@ def rollout(
     made = _make(env)
     n_actions, first_action = _actions(made)
     numbering = number_observations(made.observation_space, bins)
-    cumulative = _cumulative_rows(_policy(policy, len(numbering.labels), n_actions))
+    cumulative = cumulative_rows(_policy(policy, len(numbering.labels), n_actions))
     # Not default_rng(seed): Gymnasium seeds its own generator so, and actions would follow the environment's luck.
     uniforms = np.random.default_rng([seed, 1]).random(n_steps)
     states, actions, following = np.empty((3, n_steps), dtype=np.int64)

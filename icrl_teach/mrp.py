@@ -387,8 +387,8 @@ class MarkovRewardProcess:
         if start is not None and (start := check_count("start", start, 0)) >= self.n_states:
             raise ValueError(f"start is {start}; the states are 0 to {self.n_states - 1}")
         if not self._cumulative:  # an outcome more than there are states: the walk terminates
-            self._cumulative.extend(_cumulative_rows(np.column_stack([self.transition, self.terminal])))
-        begin, over = _cumulative_rows(self.start[None])[0], self.n_states
+            self._cumulative.extend(cumulative_rows(np.column_stack([self.transition, self.terminal])))
+        begin, over = cumulative_rows(self.start[None])[0], self.n_states
         uniforms = rng.random(n_steps + 1).tolist()
         states = [bisect_right(begin, uniforms[0]) if start is None else start]
         terminated = []
@@ -411,7 +411,7 @@ def _split_rows(transition: ArrayLike, terminal: ArrayLike, n: int) -> tuple[np.
     return rows[:, :-1].copy(), rows[:, -1].copy()
 
 
-def _cumulative_rows(probabilities: np.ndarray) -> list[list[float]]:
+def cumulative_rows(probabilities: np.ndarray) -> list[list[float]]:
     """Cumulative sums as lists. Everything from a row's last possible state on is infinite, so that rounding
     in the sum can never select a state of probability 0."""
     cumulative = probabilities.cumsum(axis=1)

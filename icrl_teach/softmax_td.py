@@ -17,7 +17,7 @@ from icrl_teach._door import door
 from icrl_teach._validate import ArrayLike, Discount, Natural, check_gamma, column_flags, flag_array, shown
 from icrl_teach.features import feature_table
 from icrl_teach.mrp import Trajectory
-from icrl_teach.td import _initial, errors, flags_and_gamma
+from icrl_teach.td import errors, flags_and_gamma, initial_values
 
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -117,7 +117,7 @@ def kernel_td(
     K, r = np.asarray(weights), np.asarray(rewards)
     *flags, gamma = flags_and_gamma(source, continues, gamma, len(r) + 1)
     steps = _step_sizes(alpha, n_iterations, len(r) + 1)
-    values = [_initial("v0", v0, len(r) + 1)]
+    values = [initial_values("v0", v0, len(r) + 1)]
     for step in steps:
         delta = errors(values[-1], r, gamma, *flags)  # every residual uses the same old values
         values.append(values[-1] + step * (K @ delta))
@@ -205,7 +205,7 @@ def operator_td(
     n_iterations, an alpha that is not finite, or a v0 of wrong length.
     """
     gamma = _operator_gamma(M, Q, gamma)
-    values = [_initial("v0", v0, len(rho))]
+    values = [initial_values("v0", v0, len(rho))]
     for _ in range(n_iterations):
         v = values[-1]
         values.append(v - alpha * (M @ v) + alpha * gamma * (Q @ v) + alpha * rho)

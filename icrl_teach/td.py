@@ -21,7 +21,8 @@ from icrl_teach._validate import ArrayLike, Discount, Natural, check_gamma, colu
 from icrl_teach.mrp import Trajectory, check_trajectory_gamma
 
 
-def _initial(name: str, value: ArrayLike | None, length: int) -> np.ndarray:
+def initial_values(name: str, value: ArrayLike | None, length: int) -> np.ndarray:
+    """v_0 or w_0: what was given, of this length, or zeros."""
     start = np.zeros(length) if value is None else finite_array(name, value, 1)
     if len(start) != length:
         raise ValueError(f"{name} has {len(start)} entries; it needs {length}")
@@ -73,7 +74,7 @@ def tabular_td(
     Row k holds the table after the first k positions. Raises ValueError for gamma outside [0, 1) (or 1 where some state
     cannot reach a termination), an alpha that is not finite, or a v0 of wrong length.
     """
-    gamma, v = check_trajectory_gamma(trajectory, gamma), _initial("v0", v0, trajectory.n_states)
+    gamma, v = check_trajectory_gamma(trajectory, gamma), initial_values("v0", v0, trajectory.n_states)
     history = [v.copy()]
     states, rewards = trajectory.states, trajectory.rewards
     source, continues = trajectory.source, trajectory.continues
@@ -95,7 +96,7 @@ def batch_tabular_td(
     Raises ValueError for gamma outside [0, 1) (or 1 where some state cannot reach a termination), a negative
     n_iterations, an alpha that is not finite, or a v0 of wrong length.
     """
-    gamma, v = check_trajectory_gamma(trajectory, gamma), _initial("v0", v0, trajectory.n_states)
+    gamma, v = check_trajectory_gamma(trajectory, gamma), initial_values("v0", v0, trajectory.n_states)
     visits, flags = np.maximum(trajectory.visits(), 1), (trajectory.source, trajectory.continues)
     history = [v]
     for _ in range(n_iterations):
@@ -123,7 +124,7 @@ def linear_td(
     """
     x, r = np.asarray(features), np.asarray(rewards)
     teaches, goes_on, gamma = flags_and_gamma(source, continues, gamma, len(x))
-    w = _initial("w0", w0, x.shape[1])
+    w = initial_values("w0", w0, x.shape[1])
     history = [w]
     for k in range(len(r)):
         if teaches[k]:
@@ -151,7 +152,7 @@ def batch_linear_td(
     """
     x, r = np.asarray(features), np.asarray(rewards)
     *flags, gamma = flags_and_gamma(source, continues, gamma, len(x))
-    n, w = int(flags[0].sum()), _initial("w0", w0, x.shape[1])
+    n, w = int(flags[0].sum()), initial_values("w0", w0, x.shape[1])
     history = [w]
     for _ in range(n_iterations):
         w = w + alpha / n * errors(x @ w, r, gamma, *flags) @ x[:-1]

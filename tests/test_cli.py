@@ -685,7 +685,7 @@ def test_lab_where_there_is_no_exec(monkeypatch):
     monkeypatch.setattr(cli.lab, "os", SimpleNamespace(name="nt"))
     monkeypatch.setattr(subprocess, "call", lambda command: 3 if command == ["jupyter"] else 0)
     with pytest.raises(SystemExit) as stop:
-        cli.lab._become(["jupyter"])
+        cli.lab.become(["jupyter"])
     assert stop.value.code == 3
 
 

@@ -164,11 +164,11 @@ INTERRUPTED = """
 import sys
 from icrl_teach import cli
 from icrl_teach.pretraining import training
-original = training._train_step
+original = training.train_step
 def step(run, network):
     original(run, network)
     print(f"step {run.result.steps}", file=sys.stderr, flush=True)
-training._train_step = step
+training.train_step = step
 cli.main(sys.argv[1:])
 """
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,9 @@ def test_a_built_wheel_starts_the_course_in_a_fresh_environment(tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT], check=True)
     wheel = next(tmp_path.glob("icrl_teach-*.whl"))
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert {"icrl_teach/__init__.pyi", "icrl_teach/pretraining/__init__.pyi"} <= held, "names load by these stubs"
+    assert {f"icrl_teach/_docs/{name}.md" for name in ("mathematics", "architecture")} <= held
     fresh = tmp_path / "env"
     venv.create(fresh, symlinks=True)
     python = fresh / "bin" / "python"

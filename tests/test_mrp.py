@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icrl_teach import MarkovRewardProcess, Trajectory
-from icrl_teach.mrp import _cumulative_rows
+from icrl_teach.mrp import cumulative_rows
 from oracles import assert_close, gammas, random_chain, random_walks, seeds
 
 STANDARD_ERRORS = 5
@@ -101,7 +101,7 @@ def test_the_extremes_of_chance_select_the_first_and_the_last_possible_state(n_r
     rows = rng.random((n_rows, n)) * (rng.random((n_rows, n)) < 0.5)
     rows[np.arange(n_rows), rng.integers(n, size=n_rows)] = 1.0  # at least one is possible
     rows /= rows.sum(axis=1, keepdims=True)
-    for row, cumulative in zip(rows, _cumulative_rows(rows), strict=True):
+    for row, cumulative in zip(rows, cumulative_rows(rows), strict=True):
         assert bisect_right(cumulative, 0.0) == np.flatnonzero(row)[0]
         assert bisect_right(cumulative, np.nextafter(1.0, 0.0)) == np.flatnonzero(row)[-1]
 

@@ -28,6 +28,9 @@ FLOORS = [
     *("figures", "views", "widgets", "checks", "validation", "cli"),
 ]
 
+PACKAGE = "icrl_teach"
+WHOLE_MODULES = {path.stem for path in HOME.glob("_*.py")}  # such as _validate: private of the package, not of a file
+
 
 def floor_of(module: str) -> str | None:
     """Where a module (written without icrl_teach) stands; a folder of several floors stands on its highest."""
@@ -115,6 +118,27 @@ def test_a_file_imports_only_from_lower_floors(path):
     allowed = FLOORS[: FLOORS.index(own)] + [own] * (path.parent != HOME and own in module.split("."))
     for name in imported(path):
         assert floor_of(name) in allowed, f"{module} imports {name}, which is not below it"
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def test_no_file_reaches_for_another_s_private_names():
+    reached = []
+    for path in modules():
+        tree = ast.parse(path.read_text())
+        inside = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith(PACKAGE)]
+        names = [alias for node in inside for alias in node.names if alias.name not in WHOLE_MODULES]
+        reached += [f"{path.name}: {alias.name}" for alias in names if private(alias.name)]
+        mine = {alias.asname or alias.name for node in inside for alias in node.names}
+        reached += [
+            f"{path.name}: {node.value.id}.{node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+            if node.value.id in mine and private(node.attr) and node.attr not in dir(tuple)
+        ]
+    assert reached == []
 
 
 def public_objects():

@@ -26,7 +26,7 @@ class PowerCut(Exception):
 def test_a_run_resumed_from_any_step_is_the_uninterrupted_one(tmp_path, changes, monkeypatch):
     config = small(n_steps=5, evaluate_every=3, snapshot_every=2, **changes)
     whole = pretrain(config, progress=False)
-    original = training._train_step
+    original = training.train_step
     for last in range(1, 5):
         file, steps = tmp_path / f"{last}.pt", []
 
@@ -36,7 +36,7 @@ def test_a_run_resumed_from_any_step_is_the_uninterrupted_one(tmp_path, changes,
             original(run, network)
 
         with monkeypatch.context() as patch:
-            patch.setattr(training, "_train_step", step)
+            patch.setattr(training, "train_step", step)
             with pytest.raises(PowerCut):
                 pretrain(config, checkpoint=file, checkpoint_every=1, progress=False)
         assert load_result(file).steps == last

@@ -14,9 +14,9 @@ matplotlib.use("Agg")
 def run_cells(lesson: str, *names: str) -> dict:
     """What the named cells of a lesson leave behind, run in order after its setup."""
     path = next(path for path in guards.LESSONS if path.stem.startswith(lesson))
-    cells = {cell.id: cell for cell in guards.read(path).cells}
+    cells = {cell.id: cell for cell in guards.read(path).cells if cell.cell_type == "code"}
     found: dict = {}
-    for name in ("setup", *names):
+    for name in (next(iter(cells)), *names):
         exec(cells[name].source, found)
     return found
 
@@ -73,4 +73,24 @@ def test_lesson_04_the_same_context_and_the_same_three_methods(beta):
 def test_lesson_05_the_same_context():
     lesson, module = run_cells("05", "operators"), view("05")
     np.testing.assert_array_equal(lesson["P"], module.TRANSITION)
-    same_walk(lesson["context"], module._context())
+    same_walk(lesson["context"], module.context())
+
+
+def test_lesson_07_the_same_corridor_and_news():
+    lesson, module = (
+        run_cells("07", "prompt", "errors", "attention", "value", "shift", "layer", "network", "news"),
+        view("07"),
+    )
+    assert lesson["states"] == module.STATES.tolist()
+    np.testing.assert_array_equal(lesson["rewards"], module.REWARDS)
+    for beta, by_hand in lesson["sharp"].items():  # (9, 4): value memory of A, B, C, D, by the lesson's own layers
+        np.testing.assert_allclose(module.traced(beta)[0][:9, -1, :4], by_hand, atol=1e-12)
+
+
+def test_lesson_12_the_lesson_s_own_reading_is_what_the_view_draws():
+    lesson, module = run_cells("12", "bbabfda1"), view("12")
+    for ending in module.ENDINGS:
+        walks, trace, _ = module.traced(ending)
+        prompt = lesson["trajectory_prompt"](walks, lesson["one_hot"](4, module.TAU))
+        memories = lesson["read"](prompt, module.GAMMA, module.N_LAYERS).numpy()  # (L, 2, columns)
+        np.testing.assert_allclose(trace[1:, -2:], memories, atol=1e-12)

@@ -29,7 +29,7 @@ def command(directory: Path | None, port: int | None, no_browser: bool, allow_ro
         raise ValueError(f'jupyterlab is not installed; run: {sys.executable} -m pip install "jupyterlab>=4.2"')
     if port is not None:
         check_port(port)
-    _become(lab_command(folder, port, not no_browser, allow_root))
+    become(lab_command(folder, port, not no_browser, allow_root))
 
 
 def course_folder(directory: Path | None = None) -> Path:
@@ -69,7 +69,7 @@ def lab_command(folder: Path, port: int | None = None, browser: bool = True, all
     return command + ["--no-browser"] * (not browser) + ["--allow-root"] * allow_root
 
 
-def _become(command: list[str]) -> None:
+def become(command: list[str]) -> None:
     """Turn this process into another, so that Ctrl-C and signals reach Jupyter and nobody else."""
     if os.name == "nt":  # Windows has no exec: it would return to the prompt at once
         sys.exit(subprocess.call(command))

@@ -37,6 +37,15 @@ class Batch(NamedTuple):
         """The state at the end of each window, whose value is asked."""
         return self.states[..., self.n_context :]
 
+    @property
+    def exact(self) -> Float[Tensor, "n_tasks n_windows_plus_1"]:
+        """The exact value of each window's query: the right answers."""
+        return self.value.gather(-1, self.query)
+
+    def constant_error(self) -> float:
+        """Mean squared error of the best constant answer over the windows that are asked (not the bootstrap target)."""
+        return self.exact[:, :-1].var(correction=0).item()
+
     def split(self, n_parts: int) -> Batch:
         """Tasks dealt out to equal parts, such as seeds or groups: a first axis of n_parts, each with its own tasks."""
         return Batch(*(t.unflatten(0, (n_parts, -1)) for t in self))

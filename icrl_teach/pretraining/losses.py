@@ -40,8 +40,7 @@ def value_error(
     parameters: Parameters, batch: Batch, config: PretrainConfig, n_layers: int | None = None
 ) -> Float[Tensor, ""]:
     """Mean squared difference between the answers and the exact values of the query states."""
-    exact = batch.value.gather(-1, batch.query)
-    return (answers(parameters, batch, config, n_layers) - exact)[:, :-1].square().mean()
+    return (answers(parameters, batch, config, n_layers) - batch.exact)[:, :-1].square().mean()
 
 
 class Learner(nn.Module):

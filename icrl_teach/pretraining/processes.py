@@ -75,9 +75,9 @@ def joined_processes(learner: Learner, device: torch.device) -> Iterator[nn.Modu
         yield network
         distributed.barrier()
     finally:
-        # The group ends here and not with its last owner. Were that DDP's reducer, kept by a traceback, it would hold
-        # Python's lock while it waits for the group's threads, which need that lock to let go of tensors: a deadlock,
-        # or at the interpreter's end an abort.
+        # The group ends here and not with its last owner. Seen in a debugger: where that was DDP's reducer, kept by a
+        # traceback, it held Python's lock while it waited for the group's threads, which need that lock to let go of
+        # tensors. That a rare abort at the interpreter's end had the same cause is likely, and not shown.
         for name in ("reducer", "logger", "process_group"):
             vars(network).pop(name, None)
         distributed.destroy_process_group()

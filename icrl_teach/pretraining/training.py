@@ -80,7 +80,8 @@ def _evaluate(run: Run, test: dict[str, Batch]) -> None:
         history.setdefault(name, []).append(errors.tolist())
 
 
-def _train_step(run: Run, network: nn.Module) -> None:
+def train_step(run: Run, network: nn.Module) -> None:
+    """One step of Adam on a fresh batch: of every seed its own tasks, of every process its share of them."""
     config, (rank, world) = run.config, rank_and_world()
     n_seeds = len(config.seeds)
     batch = draw_batch(config, run.generator, config.n_tasks * n_seeds).split(n_seeds)
@@ -103,7 +104,7 @@ def _loop(run: Run, network: nn.Module, save: Save, watch: Watch | None, progres
         while result.steps < config.n_steps and not anyone(stop, device):
             if result.steps % config.snapshot_every == 0:
                 result.snapshots.append((result.steps, snapshot(run.learner)))
-            _train_step(run, network)
+            train_step(run, network)
             bar.update()
             if result.steps % config.evaluate_every == 0 or result.steps == config.n_steps:
                 _evaluate(run, test)

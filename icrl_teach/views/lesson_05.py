@@ -19,7 +19,8 @@ N_LAYERS = 30
 
 
 @lru_cache(maxsize=1)
-def _context() -> Trajectory:
+def context() -> Trajectory:
+    """The lesson's walk of 400 steps."""
     return MarkovRewardProcess(TRANSITION, REWARD, 0.0).sample(400, np.random.default_rng(5))
 
 
@@ -28,7 +29,7 @@ def margin_view(gamma: float, tau: float) -> View:
 
     gamma in [0, 1); tau > 0 is the sharpness of the one-hot features. The context is that of lesson 05, 400 steps.
     """
-    M, Q, rho = empirical_operators(_context(), one_hot(4, tau))
+    M, Q, rho = empirical_operators(context(), one_hot(4, tau))
     limit, C = fixed_point(M, Q, rho, gamma), contraction_margin(M, gamma)
     rate, bound = spectral_radius(iteration_matrix(M, Q, gamma)), 1.0 - 2.0 * C
     error = np.abs(operator_td(M, Q, rho, gamma, N_LAYERS) - limit).max(axis=1)

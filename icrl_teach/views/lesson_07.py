@@ -30,7 +30,7 @@ def exact_values() -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _network(beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def traced(beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Z_0 ... Z_L, (L+1, 7, 9), its attention, (9, 9), and weighted softmax TD's values, (L+1, 9)."""
     x = np.eye(D)[STATES]
     prompt = build_prompt(x, REWARDS)
@@ -51,7 +51,7 @@ def microscope_view(layer: int, query: int, beta: float) -> View:
 
     layer: 0 to 12; query: the position that is looked at, 0 to 8; beta: inverse temperature. Empty cells hold 0.00.
     """
-    trace, E, values = _network(beta)
+    trace, E, values = traced(beta)
     Z, name = trace[layer], NAMES[STATES[query]]
     delta = td_error_row(D).numpy() @ Z  # its last entry is minus a value, no error: that column teaches nobody
     weight = E[:, query]

@@ -68,9 +68,7 @@ def _test(config: PretrainConfig) -> Batch:
 def levels(config: PretrainConfig) -> Levels:
     """The two reference errors on the config's held-out windows."""
     batch = _test(config)
-    exact = batch.value.gather(-1, batch.query)[:, :-1]
-    built = value_error(constructed_parameters(config), batch, config)
-    return Levels(built.item(), exact.var(correction=0).item())
+    return Levels(value_error(constructed_parameters(config), batch, config).item(), batch.constant_error())
 
 
 class _Recorded(NamedTuple):
@@ -105,7 +103,7 @@ def learning_view(step: int, rate: float) -> View:
     """
     run, reference, at = _runs()[rate], levels(_config(rate)), round(step / EVERY)
     test = _test(_config(rate))
-    exact = test.value.gather(-1, test.query)[:, 0].numpy()
+    exact = test.exact[:, 0].numpy()
     figure, (left, right) = new_figure(1, 2, size=(9.6, 3.9), fitted=False)
     figure.subplots_adjust(left=0.085, right=0.985, bottom=0.145, top=0.9, wspace=0.24)
     error = run.errors[at]

@@ -60,9 +60,8 @@ def record(path: Path = RECORD) -> None:
         each = [[{name: t[i] for name, t in theta.items()} for i in range(N_SEEDS)] for theta in snapshots]
         errors = [[value_error(theta, batch, config).item() for theta in seeds] for seeds in each]
         built = value_error(constructed_parameters(config), batch, config).item()
-    constant = batch.value.gather(-1, batch.query)[:, :-1].var(correction=0).item()
     V, A = (np.stack([theta[name][:, 0].numpy() for theta in snapshots]) for name in "VA")
-    parts = (np.array(steps), V, A, np.array(errors), np.array(built), np.array(constant))
+    parts = (np.array(steps), V, A, np.array(errors), np.array(built), np.array(batch.constant_error()))
     arrays: dict[str, Any] = dict(zip(Record._fields, parts, strict=True))
     with atomic_write(path, "wb") as file:
         np.savez_compressed(file, **arrays)

@@ -38,7 +38,7 @@ def recorded(ending: str) -> Trajectory:
 
 
 @lru_cache(maxsize=3)
-def _read(ending: str) -> tuple[Trajectory, np.ndarray, np.ndarray]:
+def traced(ending: str) -> tuple[Trajectory, np.ndarray, np.ndarray]:
     """The walks, the network's Z_0 ... Z_L, (L+1, 7, columns), and the value of the chain as seen, (4,)."""
     walks = recorded(ending)
     network = SoftmaxTransformer.constructed(4, N_LAYERS, GAMMA)
@@ -51,7 +51,7 @@ def ending_view(ending: str, layer: int) -> View:
 
     ending: one of ENDINGS; layer: 0 to 12.
     """
-    walks, trace, value = _read(ending)
+    walks, trace, value = traced(ending)
     figure, (above, below) = new_figure(2, 1, size=(9.6, 6.2), fitted=False)
     above.set_position((0.135, 0.47, 0.85, 0.47))
     below.set_position((0.135, 0.09, 0.85, 0.27))
@@ -92,12 +92,12 @@ def _draw_columns(ax: Axes, walks: Trajectory, Z: np.ndarray, layer: int) -> Non
 def _draw_values(ax: Axes, chosen: str, layer: int) -> None:
     """Value memory of the first C, layer by layer; the chosen reading is drawn strong, the others thin."""
     for i, ending in enumerate(ENDINGS):
-        path = _read(ending)[1][:, value_row(4), STEP]
+        path = traced(ending)[1][:, value_row(4), STEP]
         strong = ending == chosen
         ax.plot(range(N_LAYERS + 1), path, ("-", "--", "-.")[i], color=PALETTE[i], linewidth=2.8 if strong else 1.3)
         side = "top" if ending == "it restarts" else "center_baseline"
         ax.text(N_LAYERS + 0.2, path[-1], ending, va=side, fontsize=11, fontweight="bold" if strong else "normal")
-    ax.plot([layer], [_read(chosen)[1][layer, value_row(4), STEP]], "o", color="black", markersize=9)
+    ax.plot([layer], [traced(chosen)[1][layer, value_row(4), STEP]], "o", color="black", markersize=9)
     ax.set_xlim(-0.3, N_LAYERS + 2.0)
     ax.set_xticks(range(0, N_LAYERS + 1, 2))
     ax.set_ylim(0.0, 3.0)
