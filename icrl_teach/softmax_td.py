@@ -1,4 +1,4 @@
-"""Weighted softmax TD: score -> weights -> TD in which similarity decides who learns from whom (section 2).
+"""Weighted softmax TD: TD in which similarity decides who learns from whom (mathematics, section 2).
 
 Two forms of one algorithm. The trajectory form keeps a value at every position (n x n weights); the operator
 form groups positions by state (S x S). They agree to rounding. Source: Xie et al., arXiv 2605.07333, eqs. 8, 9, 20.
@@ -178,7 +178,7 @@ def empirical_operators(
     seen = visits > 0
     scores = beta * scored(score, table, table[seen])
     exp = np.exp(scores - scores.max(axis=1, keepdims=True))
-    per_visit = np.zeros((n_states, n_states))  # K(s', s) for one visit of s'; states not visited weigh nothing
+    per_visit = np.zeros((n_states, n_states))  # K(s, s') for one visit of s'; states not visited weigh nothing
     per_visit[:, seen] = exp / (exp @ visits[seen])[:, None]
     return per_visit * visits, per_visit @ pairs.reshape(n_states, n_states), per_visit @ rewards
 

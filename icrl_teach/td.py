@@ -1,4 +1,4 @@
-"""Temporal difference learning with a table and with linear features, and what it converges to (section 2).
+"""TD learning with a table and with linear features, and what it converges to (mathematics, section 2).
 
 The TD error is delta_k = R_k + gamma v(S_k) - v(S_{k-1}), k = 1..n (Sutton and Barto, eq. 6.5).
 Every function returns all its iterates, first axis = iteration, so that a lesson can plot them.

@@ -404,9 +404,9 @@ def test_whole_numbers_in_a_prompt_stay_exact():
 def test_reading_in_shares_equals_one_product(n, threads, rng):
     before = torch.get_num_threads()
     E = torch.softmax(torch.from_numpy(rng.standard_normal((n, n))), dim=1).mT
-    offers = torch.from_numpy(rng.standard_normal((1, n)))
+    told = torch.from_numpy(rng.standard_normal((1, n)))
     torch.set_num_threads(threads)
     try:
-        np.testing.assert_allclose(transformer.row_times(offers, E), offers.numpy() @ E.numpy(), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(transformer.row_times(told, E), told.numpy() @ E.numpy(), rtol=0, atol=1e-12)
     finally:
         torch.set_num_threads(before)
