@@ -23,31 +23,31 @@ Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @door
-def inner_product(queries: Float[np.ndarray, "q d"], keys: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "q n"]:
+def inner_product(queries: Float[np.ndarray, "q d"], sources: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "q n"]:
     """The score the Transformer realises: g(s, s') = <x(s), x(s')>. (q, d), (n, d) -> (q, n)."""
-    return queries @ keys.T
+    return queries @ sources.T
 
 
 @door
-def log_inner_product(queries: Float[np.ndarray, "q d"], keys: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "q n"]:
+def log_inner_product(queries: Float[np.ndarray, "q d"], sources: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "q n"]:
     """g = log <x, x'>, whose softmax is the linear kernel divided by its sum (section 2, case 2).
 
     Raises ValueError unless all inner products are positive.
     """
-    products = queries @ keys.T
+    products = queries @ sources.T
     if not (products > 0).all():
         raise ValueError(
             f"the smallest inner product is {products.min():.3g}; log_inner_product needs positive ones: "
-            "queries and keys must not point apart"
+            "queries and sources must not point apart"
         )
     return np.log(products)
 
 
-def scored(score: Score, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def scored(score: Score, queries: np.ndarray, sources: np.ndarray) -> np.ndarray:
     """The scores that a function of the user's gives. Raises ValueError unless they are (q, n) numbers."""
-    scores = np.asarray(score(queries, keys))
-    if scores.shape != (len(queries), len(keys)) or scores.dtype.kind not in "iuf" or np.isnan(scores).any():
-        wanted = f"numbers of shape {(len(queries), len(keys))}"
+    scores = np.asarray(score(queries, sources))
+    if scores.shape != (len(queries), len(sources)) or scores.dtype.kind not in "iuf" or np.isnan(scores).any():
+        wanted = f"numbers of shape {(len(queries), len(sources))}"
         raise ValueError(f"score returned {shown(scores)}; it must return {wanted}, without NaN")
     return scores
 
@@ -61,24 +61,24 @@ def _softmax_rows(scores: np.ndarray) -> np.ndarray:
 @door
 def softmax_weights(
     queries: Annotated[ArrayLike, "q d"],
-    keys: Annotated[ArrayLike, "n d"],
+    sources: Annotated[ArrayLike, "n d"],
     beta: float = 1.0,
     score: Score = inner_product,
     source: ArrayLike | None = None,
 ) -> Float[np.ndarray, "q n"]:
     """K(S_j, S_{k-1}): the weight that query j gives to source k, query first (eq. 9). Rows sum to 1.
 
-    queries: (q, d); keys: (n, d); beta: inverse temperature, any finite number; score: (q, d), (n, d) -> (q, n);
-    source: which of the keys are sources, (n,), all if not given; the others get weight 0.
+    queries: (q, d); sources: (n, d); beta: inverse temperature, any finite number; score: (q, d), (n, d) -> (q, n);
+    source: which of the n teach, flags (n,), all if not given; the others get weight 0.
     Raises ValueError for shapes that don't fit, NaN or infinity, or no source.
 
     >>> softmax_weights([[1.0]], [[0.0], [0.0]]).tolist()
     [[0.5, 0.5]]
     """
-    q, k = np.asarray(queries), np.asarray(keys)
-    scores = beta * scored(score, q, k)
+    q, x = np.asarray(queries), np.asarray(sources)
+    scores = beta * scored(score, q, x)
     if source is not None:
-        teaches = flag_array("source", source, (len(k),))
+        teaches = flag_array("source", source, (len(x),))
         if not teaches.any():
             raise ValueError("source is set nowhere; a context needs at least one transition")
         scores = np.where(teaches, scores, -np.inf)

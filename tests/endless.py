@@ -64,8 +64,8 @@ def certainty_equivalence_value(states, rewards, gamma, n_states):
     return np.linalg.solve(np.eye(n_states) - gamma * counts / visits[:, None], reward)
 
 
-def softmax_weights(queries, keys, beta):
-    scores = beta * (queries @ keys.T)
+def softmax_weights(queries, sources, beta):
+    scores = beta * (queries @ sources.T)
     exp = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return exp / exp.sum(axis=-1, keepdims=True)
 

@@ -193,11 +193,14 @@ REFUSED = {
         r"rewards is empty, of shape \(0,\); .* each at least 1",
     ),
     "NaN feature": (lambda: lstd([[NAN], [1]], [1.0], 0.9), r"features\[0, 0\] is nan"),
-    "queries and keys": (
+    "queries and sources": (
         lambda: softmax_weights(EYE, np.ones((2, 3))),
-        r"keys has shape \(2, 3\); it must have shape \(n, d\), where d is 2 in queries",
+        r"sources has shape \(2, 3\); it must have shape \(n, d\), where d is 2 in queries",
     ),
-    "no keys": (lambda: softmax_weights(EYE, np.ones((0, 2))), r"keys is empty, of shape \(0, 2\); .* each at least 1"),
+    "no sources": (
+        lambda: softmax_weights(EYE, np.ones((0, 2))),
+        r"sources is empty, of shape \(0, 2\); .* each at least 1",
+    ),
     "beta": (lambda: softmax_weights(EYE, EYE, beta=INF), "beta is inf; it must be a finite number"),
     "beta of a matrix": (
         lambda: matching_matrix(MarkovRewardProcess(EYE[::-1], ONES, 0.9), EYE, NAN),

@@ -46,12 +46,12 @@ def test_each_layer_may_have_its_own_step_size(c, steps):
 
 @given(contexts(), betas)
 def test_softmax_weights_by_the_definition(c, beta):
-    queries, keys = c.features, c.features[:-1]
+    queries, sources = c.features, c.features[:-1]
     expected = np.empty((c.n + 1, c.n))
     for j in range(c.n + 1):
-        exps = [np.exp(beta * float(queries[j] @ keys[k])) for k in range(c.n)]
+        exps = [np.exp(beta * float(queries[j] @ sources[k])) for k in range(c.n)]
         expected[j] = np.array(exps) / sum(exps)
-    weights = softmax_weights(queries, keys, beta)
+    weights = softmax_weights(queries, sources, beta)
     assert_close(weights, expected, 1e-12)
     assert_close(weights.sum(axis=1), np.ones(c.n + 1), 1e-14)
 
@@ -199,7 +199,7 @@ def test_case_3_the_gap_to_tabular_td_falls_like_exp_of_minus_tau(rng):
 
 
 def centred_linear_td(features, rewards, gamma, n_iterations, alpha, beta):
-    """Case 4's reference: linear TD on (1, sqrt(beta) x), step alpha / n, keys centred. Values at the positions."""
+    """Case 4's reference: linear TD on (1, sqrt(beta) x), step alpha / n, sources centred. Values at the positions."""
     n, x = len(rewards), np.sqrt(beta) * features
     b, w = 0.0, np.zeros(features.shape[1])
     values = [b + x @ w]

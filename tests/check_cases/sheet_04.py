@@ -14,29 +14,29 @@ from icrl_teach.checks.sheet_04 import (
 )
 
 
-def scores(queries, keys, beta):
-    return beta * queries @ keys.T
+def scores(queries, sources, beta):
+    return beta * queries @ sources.T
 
 
-def scores_by_loops(queries, keys, beta):
-    return [[beta * float(np.dot(q, k)) for k in keys] for q in queries]
+def scores_by_loops(queries, sources, beta):
+    return [[beta * float(np.dot(q, k)) for k in sources] for q in queries]
 
 
-def weights(queries, keys, beta):
-    exp = np.exp(scores(queries, keys, beta) - scores(queries, keys, beta).max(axis=1, keepdims=True))
+def weights(queries, sources, beta):
+    exp = np.exp(scores(queries, sources, beta) - scores(queries, sources, beta).max(axis=1, keepdims=True))
     return exp / exp.sum(axis=1, keepdims=True)
 
 
-def weights_by_log_sum(queries, keys, beta):
+def weights_by_log_sum(queries, sources, beta):
     rows = []
     for q in queries:
-        g = beta * keys @ q
+        g = beta * sources @ q
         rows.append(np.exp(g - np.logaddexp.reduce(g)))
     return np.array(rows)
 
 
-def weights_that_overflow(queries, keys, beta):
-    exp = np.exp(scores(queries, keys, beta))
+def weights_that_overflow(queries, sources, beta):
+    exp = np.exp(scores(queries, sources, beta))
     return exp / exp.sum(axis=1, keepdims=True)
 
 
@@ -91,12 +91,12 @@ def centred(x, n, beta):
 
 def ratios_with_weight_vector(features, rewards, gamma, n_iterations, betas):
     def gap(beta):
-        n, keys = len(rewards), np.sqrt(beta) * (features[:-1] - features[:-1].mean(axis=0))
+        n, sources = len(rewards), np.sqrt(beta) * (features[:-1] - features[:-1].mean(axis=0))
         b, w, soft = 0.0, np.zeros(features.shape[1]), np.zeros(len(features))
         for _ in range(n_iterations):
             v = b + np.sqrt(beta) * features @ w
             delta = rewards + gamma * v[1:] - v[:-1]
-            b, w = b + delta.mean(), w + delta @ keys / n
+            b, w = b + delta.mean(), w + delta @ sources / n
             soft = iteration(soft, features, rewards, gamma, 1.0, beta)
         return np.abs(soft - b - np.sqrt(beta) * features @ w).max()
 
