@@ -32,6 +32,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
+NOTHING_POSITIVE = "no value above 0: nothing for a log axis"
 STYLE: Any = {
     "figure.figsize": (7.0, 4.0),
     "figure.dpi": 100,
@@ -112,7 +113,8 @@ def curves(
 ) -> Figure:
     """Lines over a common x. ys: label -> (len(x),); references: label -> level of a thin horizontal line.
 
-    bands: label of a line -> (lower, upper) edge of a shaded band; points: markers without lines.
+    bands: label of a line -> (lower, upper) edge of a shaded band; points: markers without lines. Where a log axis
+    would stay empty, since no y is above 0, the picture says so on a linear one.
     """
     with matplotlib.rc_context(STYLE):
         ax = _panel(ax)
@@ -132,6 +134,9 @@ def curves(
         for i, (label, level) in enumerate((references or {}).items(), start=len(ys)):
             ax.axhline(level, color=PALETTE[i % 7], linestyle=LINES[(i + 2) % 7], linewidth=1.4, label=label)
         ax.set_xscale(xscale)
+        if yscale == "log" and not any((np.asarray(y) > 0).any() for y in ys.values()):
+            yscale = "linear"
+            ax.text(0.5, 0.6, NOTHING_POSITIVE, transform=ax.transAxes, ha="center", va="center")
         ax.set_yscale(yscale)
         if xscale == "linear" and np.issubdtype(x.dtype, np.integer):
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
@@ -166,11 +171,12 @@ def heat_map(
     """A matrix as coloured cells, with its numbers written in while they are readable (up to 14 columns).
 
     Negative numbers give a diverging scale, symmetric about white at 0; `limit` fixes its end, to compare panels.
+    A cell that is NaN stays blank: no colour, no number.
     """
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         ax = _panel(ax)
         values = np.asarray(matrix, dtype=np.float64)
-        top = limit if limit is not None else float(np.abs(values).max()) or 1.0
+        top = limit if limit is not None else float(np.nan_to_num(np.abs(values)).max()) or 1.0
         signed = bool((values < 0).any())
         image = ax.imshow(
             values, cmap="PuOr_r" if signed else "Blues", vmin=-top if signed else 0.0, vmax=top, aspect="auto"
@@ -186,6 +192,8 @@ def heat_map(
 def _write_numbers(ax: Axes, values: np.ndarray, top: float, digits: int) -> None:
     size = 9.5 if max(values.shape) <= (12 if digits == 0 else 9) else 7.5
     for (i, j), value in np.ndenumerate(values):
+        if np.isnan(value):
+            continue
         text = f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0 turns -0 into 0
         ax.text(
             j, i, text, ha="center", va="center", fontsize=size, color="white" if abs(value) > 0.6 * top else "black"

@@ -30,6 +30,14 @@ def test_curves_draw_the_given_numbers_each_with_its_own_look():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "c", "floor"]
 
 
+def test_a_log_axis_without_anything_to_show_says_so():
+    axes = curves([0, 1], {"a": [0.0, 0.0], "b": [0.0, -1.0]}, **NAMES, yscale="log").axes[0]
+    assert axes.get_yscale() == "linear"
+    assert [text.get_text() for text in axes.texts] == [figures.NOTHING_POSITIVE]
+    axes = curves([0, 1], {"a": [0.0, 1e-9]}, **NAMES, yscale="log").axes[0]
+    assert axes.get_yscale() == "log" and not axes.texts
+
+
 def test_points_are_drawn_without_a_line():
     (line,) = curves([0, 1], {"a": [1, 2]}, **NAMES, points=True).axes[0].lines
     assert line.get_linestyle() == "None"
@@ -42,6 +50,13 @@ def test_a_heat_map_shows_the_matrix_and_writes_its_numbers():
     assert [text.get_text() for text in axes.texts] == ["0.00", "1.25", "2.50", "0.50"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["r0", "r1"]
     assert axes.images[0].get_clim() == (0.0, 2.5)
+
+
+def test_a_cell_that_is_nan_stays_blank():
+    axes = heat_map([[0.0, np.nan], [2.5, 0.5]], **NAMES).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["0.00", "2.50", "0.50"]
+    assert axes.images[0].get_clim() == (0.0, 2.5)
+    assert axes.images[0].cmap(axes.images[0].get_array()[0, 1])[3] == 0.0  # transparent
 
 
 def test_a_signed_heat_map_is_symmetric_about_zero():

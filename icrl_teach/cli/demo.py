@@ -158,11 +158,12 @@ def figure_png(comparison: DepthComparison, name: str, n_steps: int) -> bytes:
         "frozen Transformer, max error": c.max_error,
         "batch tabular TD, RMS error": c.tabular_rms_error,
     }
+    what = f"{name}: {n_steps:,} steps read by {c.n_layers} frozen layers,\n"
+    found = f"RMS error from {c.rms_error[0]:.3g} to {c.rms_error[-1]:.3g} (floor {c.floor_rms_error:.3g})"
     figure = curves(
         np.arange(c.n_layers + 1),
         {label: np.maximum(error, 1e-16) for label, error in lines.items()},  # a logarithm has no place for 0
-        title=f"{name}: {n_steps:,} steps read by {c.n_layers} frozen layers,\n"
-        f"RMS error from {c.rms_error[0]:.3g} to {c.rms_error[-1]:.3g} (floor {c.floor_rms_error:.3g})",
+        title=what + (found if c.transformer.any() else "no reward among them: every value stays 0"),
         xlabel="depth: layers, or iterations of batch tabular TD",
         ylabel="error of the value (visited states)",
         yscale="log",

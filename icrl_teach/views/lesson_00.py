@@ -77,9 +77,10 @@ def depth_view(layers: int = 4, task: str = CHAIN) -> View:
 
 
 def name_squares(ax: Axes) -> None:
-    """Write the start, the holes and the goal of the 4 x 4 lake above their numbers."""
-    for square, name in {0: "start", 5: "hole", 7: "hole", 11: "hole", 12: "hole", 15: "goal"}.items():
-        ax.text(square % 4, square // 4 - 0.3, name, ha="center", va="center", fontsize=10)
+    """Letters on the 4 x 4 lake: S for the start, above its number; H for holes and G for the goal, which have none."""
+    for square, name in {0: "S", 5: "H", 7: "H", 11: "H", 12: "H", 15: "G"}.items():
+        height = square // 4 - (0.3 if name == "S" else 0.0)
+        ax.text(square % 4, height, name, ha="center", va="center", fontsize=10, fontweight="bold")
 
 
 def _numbers(layers: int, seen: np.ndarray, values: np.ndarray, exact: np.ndarray, error: float) -> str:
