@@ -53,6 +53,14 @@ check_targets = Check(
             "the reward of a step that terminated is lost: it was paid. Only the future is 0.",
             lambda r, v, ended, cut, gamma: np.where(ended, 0.0, r + gamma * v),
         ),
+        (
+            "only steps that were cut bootstrap here; a step that goes on does, too.",
+            lambda r, v, ended, cut, gamma: np.where(cut, r + gamma * v, r),
+        ),
+        (
+            "gamma multiplies the reward as well: it belongs to the next value alone.",
+            lambda r, v, ended, cut, gamma: gamma * _targets(r, v, ended, cut, 1.0),
+        ),
     ],
     hint="the target is R, plus gamma times the next value unless the step terminated.",
     says="an end has no future, a cut has one that was not seen",
@@ -92,9 +100,28 @@ def _columns(
 
 
 def _landing_goes_on(*log: Any) -> tuple[list, list, list]:
-    positions, source, _ = _columns(*log)
-    _, _, continues = _columns(*log)
+    positions, source, continues = _columns(*log)
     return positions, source, [c or not s for c, s in zip(continues, source, strict=True)]
+
+
+def _silent(which: str) -> Callable[..., tuple[list, list, list]]:
+    """Steps that should teach do not: those that terminated, or those that were cut."""
+
+    def columns(states: Any, following: Any, ended: Any, cut: Any) -> tuple[list, list, list]:
+        positions, source, continues = _columns(states, following, ended, cut)
+        teaches = iter(~(ended if which == "ended" else cut))
+        return positions, [s and bool(next(teaches)) for s in source], continues
+
+    return columns
+
+
+def _landing_repeats(states: Any, following: Any, ended: Any, cut: Any) -> tuple[list, list, list]:
+    return _columns(states, states, ended, cut)
+
+
+def _with_query(states: Any, following: Any, ended: Any, cut: Any) -> tuple[list, list, list]:
+    positions, source, continues = _columns(states, following, ended, cut)
+    return [*positions, following[-1]], [*source, False], [*continues, False]
 
 
 check_columns = Check(
@@ -122,6 +149,10 @@ check_columns = Check(
             partial(_columns, carry="exchanged"),
         ),
         ("a landing continues into the next walk: what follows it was not seen.", _landing_goes_on),
+        ("a step that terminated teaches as well: its reward was paid. Only landings are silent.", _silent("ended")),
+        ("a step that was cut teaches as well: it has a reward. It is its landing that is silent.", _silent("cut")),
+        ("the landing repeats the state that was left: it holds the next state, where the step led.", _landing_repeats),
+        ("there is a column too many at the end: the log's columns were asked for, without a query.", _with_query),
     ],
     hint="go row by row: one column for the step, and one more behind it if it was cut.",
     says="every step has its column, every cut its landing",
@@ -136,7 +167,29 @@ def _reading_cases(rng: np.random.Generator) -> list[Case]:
         for index in rng.permutation(3):
             tried = f"a log of {n} rows over {n_states} states, gamma = {gamma}, table {index + 1} of 3"
             cases.append(case(tried, _solved(int(index), *log, gamma), *log, gamma))
+    mirrored, gamma = _mirrored(rng), 0.8
+    for index in rng.permutation(3):
+        tried = f"a log and its mirror image, rewards turned around, gamma = {gamma}, table {index + 1} of 3"
+        cases.append(case(tried, _solved(int(index), *mirrored, gamma), *mirrored, gamma))
     return cases
+
+
+def _mirrored(rng: np.random.Generator) -> Log:
+    """Three states, and three more with the same walks and the opposite rewards: values cancel in any sum over all.
+
+    State 0 is never left for an end or a cut, so that its Bellman equation holds under every reading.
+    """
+    states, rewards, following, ended, cut = _log(rng, 24, 3)
+    states[:4], states[-1] = [0, 1, 2, 2], 1
+    ended, cut = ended & (states > 0), cut & (states > 0)
+    following[:-1] = np.where((ended | cut)[:-1], following[:-1], states[1:])
+    return (
+        np.append(states, states + 3),
+        np.append(rewards, -rewards),
+        np.append(following, following + 3),
+        np.append(ended, ended),
+        np.append(cut, cut),
+    )
 
 
 def _solved(reading: int, s: Any, r: Any, following: Any, ended: Any, cut: Any, gamma: float) -> np.ndarray:
@@ -158,12 +211,24 @@ def _renamed(order: tuple[int, int, int]) -> Callable[..., int]:
     return lambda *a: order[_which(*a)]
 
 
-def _by_first_step(value: Any, s: Any, r: Any, following: Any, ended: Any, cut: Any, gamma: float) -> int:
-    """Looks at single steps instead of each state's mean."""
-    targets = [
-        np.where(none, 0.0, gamma * value[following]) + r - value[s] for none in (ended, ended | cut, ended & False)
-    ]
-    return int(np.argmin([np.abs(errors).max() for errors in targets]))
+def _by_errors(gap: Callable[[np.ndarray, np.ndarray], Any], cut_alone: bool = False) -> Callable[..., int]:
+    """The reading whose TD errors have the smallest gap(errors, states)."""
+
+    def which(value: Any, s: Any, r: Any, following: Any, ended: Any, cut: Any, gamma: float) -> int:
+        readings = (ended, cut if cut_alone else ended | cut, ended & False)
+        return int(
+            np.argmin([gap(r + gamma * np.where(none, 0.0, value[following]) - value[s], s) for none in readings])
+        )
+
+    return which
+
+
+def _state_means(errors: np.ndarray, states: np.ndarray) -> np.ndarray:
+    return np.array([errors[states == state].mean() for state in range(states.max() + 1)])
+
+
+def _largest_mean(errors: np.ndarray, states: np.ndarray) -> float:
+    return float(np.abs(_state_means(errors, states)).max())
 
 
 check_which_reading = Check(
@@ -176,8 +241,24 @@ check_which_reading = Check(
         ("the numbers run from 0: as recorded is 0.", _renamed((1, 2, 3))),
         (
             "single TD errors are never all 0: steps differ. Average them state by state, and look at the means.",
-            _by_first_step,
+            _by_errors(lambda errors, states: np.abs(errors).max()),
+            _by_errors(lambda errors, states: (errors**2).sum()),
         ),
+        (
+            "look at the mean of each state: one state alone may fit all readings, and a sum over states may cancel.",
+            _by_errors(lambda errors, states: round(abs(errors.mean()), 9)),
+            _by_errors(lambda errors, states: round(abs(_state_means(errors, states).mean()), 9)),
+            _by_errors(lambda errors, states: round(abs(_state_means(errors, states)[0]), 9)),
+        ),
+        (
+            "the gaps kept their sign: a large negative one is as bad. Take absolute values.",
+            _by_errors(lambda errors, states: _state_means(errors, states).max()),
+        ),
+        (
+            "in reading 1 the true ends are ends as well: terminated or truncated, not truncated alone.",
+            _by_errors(_largest_mean, cut_alone=True),
+        ),
+        ("gamma is missing.", lambda *a: _by_errors(_largest_mean)(*a[:-1], 1.0)),
         ("the worst fit was taken: the right reading leaves the smallest gap.", lambda *a: _worst(*a)),
     ],
     hint="under the right reading the mean TD error of every state is 0.",
@@ -200,7 +281,7 @@ def _length_cases(rng: np.random.Generator) -> list[Case]:
         case("a random P of 5 states that all can end", P),
         case("three states that stay 1,000 steps each", slow),
         case("two states that end, and two that never do", np.block([[apart, np.zeros((3, 1))], [0.25, 0, 0, 0.25]])),
-        case("four states, of which two are never left together", lost),
+        case("four states: two go round for ever, and from the other two one may end or get lost there", lost),
     ]
 
 
@@ -214,6 +295,19 @@ def _lengths(P: np.ndarray) -> np.ndarray:
 
 def _solve_all(P: np.ndarray) -> np.ndarray:
     return np.linalg.solve(np.eye(len(P)) - P, np.ones(len(P)))
+
+
+def _hopeless_only(P: np.ndarray) -> np.ndarray:
+    """inf where the end cannot be reached; where one may get lost, the time spent among states that can reach it."""
+    n = len(P)
+    hope = np.linalg.matrix_power(np.eye(n) + P, n) @ (P.sum(axis=1) < 1 - 1e-9) > 0
+    steps = np.full(n, np.inf)
+    steps[hope] = _lengths(P[hope][:, hope])
+    return steps
+
+
+def _all_or_nothing(P: np.ndarray) -> np.ndarray:
+    return _lengths(P) if np.isfinite(_lengths(P)).all() else np.full(len(P), np.inf)
 
 
 def _finite_lengths(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
@@ -246,7 +340,7 @@ check_steps_to_end = Check(
         ),
         (
             "a sum over so many steps is not enough where states stay long: solve the equation.",
-            *(_sum_to(steps) for steps in (100, 200, 500, 1000)),
+            *(_sum_to(steps) for steps in (100, 200, 500, 1000, 5000)),
         ),
         (
             "this is the chance to end at the next step, turned over: right only where a state stays with itself.",
@@ -255,6 +349,14 @@ check_steps_to_end = Check(
         (
             "P is transposed: row s holds where s leads to.",
             lambda P: _lengths(P.T),
+        ),
+        (
+            "a walk that may get lost takes for ever on average, even if it may also end: np.inf there, too.",
+            _hopeless_only,
+        ),
+        (
+            "where some states never end, the others still do: np.inf for those alone that can get lost.",
+            _all_or_nothing,
         ),
     ],
     hint="t = 1 + P t, among the states that surely reach the end; np.inf for all others, which may get lost.",
@@ -302,6 +404,22 @@ def _only_finished(r: Any, ended: Any, cut: Any, landing: Any, gamma: float) -> 
     return out
 
 
+def _leaks(r: Any, ended: Any, cut: Any, landing: Any, gamma: float) -> np.ndarray:
+    """A cut begins anew, an end does not."""
+    last = np.arange(len(r)) == len(r) - 1
+    return _completed(r, last & ended, cut, landing, gamma)
+
+
+def _last_step_only(r: Any, ended: Any, cut: Any, landing: Any, gamma: float) -> np.ndarray:
+    return _completed(r, ended, cut, landing, gamma, kind="cut is an end") + gamma * np.where(cut, landing, 0.0)
+
+
+def _reward_lost(r: Any, ended: Any, cut: Any, landing: Any, gamma: float) -> np.ndarray:
+    """The return of a step that was cut is the landing's value, undiscounted and without the step's reward."""
+    instead = np.where(cut, (1.0 - gamma) * landing, r)
+    return _completed(instead, ended, cut, landing, gamma)
+
+
 def _from_the_start(r: Any, ended: Any, cut: Any, landing: Any, gamma: float) -> np.ndarray:
     """Runs forward: what came before, not what comes."""
     out, so_far = np.zeros(len(r)), 0.0
@@ -331,6 +449,14 @@ check_completed_returns = Check(
             partial(_completed, kind="undiscounted"),
         ),
         ("returns run on from one walk into the next: begin anew where a walk ended or was cut.", _one_walk),
+        ("an end sets nothing anew here: the next walk leaks into the one before. After an end comes 0.", _leaks),
+        ("the landing's value reaches the last step of its walk alone: carry it back to the first.", _last_step_only),
+        ("the reward of the step that was cut is lost: it was paid, and then comes the landing.", _reward_lost),
+        ("the rewards are not discounted.", lambda r, e, c, landing, gamma: _completed(r, e, c, landing, 1.0)),
+        (
+            "the two flags are exchanged: after an end comes 0, after a cut what the landing is worth.",
+            lambda r, ended, cut, landing, gamma: _completed(r, cut, ended, landing, gamma),
+        ),
         ("cut walks were thrown away (NaN): complete them.", _only_finished),
         ("this adds up what came before a step; a return looks forward, so go backwards.", _from_the_start),
         (

@@ -95,10 +95,10 @@ def _draw_values(ax: Axes, chosen: str, layer: int) -> None:
         path = traced(ending)[1][:, value_row(4), STEP]
         strong = ending == chosen
         ax.plot(range(N_LAYERS + 1), path, ("-", "--", "-.")[i], color=PALETTE[i], linewidth=2.8 if strong else 1.3)
-        side = "top" if ending == "it restarts" else "center_baseline"
-        ax.text(N_LAYERS + 0.2, path[-1], ending, va=side, fontsize=11, fontweight="bold" if strong else "normal")
+        side = {"it is cut": "bottom", "it restarts": "top"}.get(ending, "center_baseline")
+        ax.text(N_LAYERS + 0.35, path[-1], ending, va=side, fontsize=11, fontweight="bold" if strong else "normal")
     ax.plot([layer], [traced(chosen)[1][layer, value_row(4), STEP]], "o", color="black", markersize=9)
-    ax.set_xlim(-0.3, N_LAYERS + 2.0)
+    ax.set_xlim(-0.3, N_LAYERS + 2.2)
     ax.set_xticks(range(0, N_LAYERS + 1, 2))
     ax.set_ylim(0.0, 3.0)
     ax.set_xlabel("layer")

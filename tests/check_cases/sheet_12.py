@@ -56,6 +56,19 @@ def which_by_iteration(value, s, r, following, terminated, truncated, gamma):
     return best
 
 
+def which_by_one_number(number):
+    """Judges a reading by one number made of the means of all states; equal readings count as the first of them."""
+
+    def which(value, s, r, following, terminated, truncated, gamma):
+        numbers = []
+        for ends in (terminated, terminated | truncated, np.zeros(len(s), dtype=bool)):
+            errors = r + gamma * np.where(ends, 0, value[following]) - value[s]
+            numbers.append(round(abs(number(np.bincount(s, errors) / np.bincount(s))), 8))
+        return numbers.index(min(numbers))
+
+    return which
+
+
 def steps_by_solving(P):
     ending = 1 - P.sum(axis=1) > 1e-9
     hope = ending.copy()
@@ -78,6 +91,28 @@ def steps_by_reach(P):
     inside = P[sure][:, sure]
     out[sure] = np.linalg.inv(np.eye(len(inside)) - inside).sum(axis=1)
     return out
+
+
+def steps_while_there_is_hope(P):
+    """inf only where the end cannot be reached; a walk that may get lost is treated as if it never did."""
+    hope = 1 - P.sum(axis=1) > 1e-9
+    for _ in P:
+        hope = hope | (P @ hope > 0)
+    out, some = np.full(len(P), np.inf), np.flatnonzero(hope)
+    out[some] = np.linalg.solve(np.eye(len(some)) - P[np.ix_(some, some)], np.ones(len(some)))
+    return out
+
+
+def columns_of_kind(teaches=lambda ended, cut: True, landing=lambda s, to: to):
+    def columns(states, next_states, terminated, truncated):
+        rows = []
+        for s, to, ended, cut in zip(states, next_states, terminated, truncated, strict=True):
+            rows.append((s, teaches(ended, cut), not ended))
+            if cut:
+                rows.append((landing(s, to), False, False))
+        return tuple(np.array(column) for column in zip(*rows, strict=True))
+
+    return columns
 
 
 def returns_backwards(rewards, terminated, truncated, landing_values, gamma):
@@ -119,6 +154,9 @@ CASES = [
             (lambda *log: columns_by_insert(*log)[:2], "3 results"),
             (lambda s, to, ended, cut: (s, ~cut, ~ended), "the landings are missing"),
             (lambda *log: columns_by_insert(*log)[::-1], "got"),
+            (columns_of_kind(teaches=lambda ended, cut: not ended), "a step that terminated teaches as well"),
+            (columns_of_kind(teaches=lambda ended, cut: not cut), "a step that was cut teaches as well"),
+            (columns_of_kind(landing=lambda s, to: s), "the landing repeats the state"),
         ],
     ),
     Case(
@@ -127,6 +165,8 @@ CASES = [
         wrong=[
             (lambda *inputs: 2 - which_by_means(*inputs), "under the right reading"),
             (lambda *inputs: float("nan"), "NaN"),
+            (which_by_one_number(np.sum), "a sum over states may cancel"),
+            (which_by_one_number(lambda means: means[0]), "one state alone may fit all readings"),
         ],
     ),
     Case(
@@ -135,6 +175,7 @@ CASES = [
         wrong=[
             (lambda P: np.full(len(P), 1 / (1 - P.sum() / len(P))), "t = 1 + P t"),
             (lambda P: steps_by_solving(P) * 2, "t = 1 + P t"),
+            (steps_while_there_is_hope, "may get lost takes for ever"),
         ],
     ),
     Case(
@@ -142,6 +183,10 @@ CASES = [
         right=[returns_backwards, returns_by_walk],
         wrong=[
             (lambda r, *rest: r, "what is still to come"),
+            (
+                lambda r, ended, cut, landing, g: returns_backwards(r, ended & False, cut, landing, g),
+                "an end sets nothing",
+            ),
             (lambda r, ended, cut, landing, g: returns_backwards(r, ended, cut, landing, 1 - g / 2), "still to come"),
         ],
     ),
