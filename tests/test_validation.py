@@ -750,6 +750,16 @@ def test_an_untouched_sheet_greets_its_learner(tmp_path):
     assert (1, "raises") in {(f.cell, f.rule) for f in engine.validate([path], Settings()).findings}
 
 
+def test_one_very_long_line_is_compared(tmp_path):
+    # A pattern that takes the square of a line's length would run for hours here; the deadline only ends it.
+    path = saved(tmp_path / "long.ipynb", code("print('x' * 2_000_000)", stdout("x" * 2_000_000 + "y\n")))
+    command = [sys.executable, "-m", "icrl_teach", "validate", path.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert "cell 0" in done.stdout
+    assert ", now …" in done.stdout
+    assert done.stdout.endswith("1 passed, 1 failed\n")
+
+
 def test_an_interrupted_call_leaves_no_kernel(tmp_path):
     path = saved(
         tmp_path / "long.ipynb", code("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")

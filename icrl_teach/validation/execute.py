@@ -28,6 +28,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
+from nbval.plugin import coalesce_streams
 
 from icrl_teach.validation.documents import Document, is_skipped
 
@@ -165,7 +166,6 @@ def run(document: Document, tick: Callable[[str], None]) -> Run:
         startup_timeout=settings.startup_timeout,
         allow_errors=True,
         record_timing=False,
-        coalesce_streams=True,
         shutdown_kernel="immediate",
     )
     client.log = _silent()
@@ -229,6 +229,7 @@ def _run_cell(client: _Client, watch: Watch, index: int, cell: NotebookNode) -> 
     start = time.monotonic()
     client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
     seconds = time.monotonic() - start
+    cell.outputs = coalesce_streams(cell.outputs)  # nbclient's own takes the square of a long line's length
     watch.look()
     return CellRun(cell.outputs, seconds, watch.cell_peak)
 
