@@ -33,6 +33,7 @@ from icrl_teach._validate import (
     check_text,
     finite_array,
     finite_tensor,
+    one_of,
     shown,
     whole_array,
 )
@@ -65,7 +66,13 @@ def door(function: F) -> F:
             _check_memory(dims, sizes, bound.arguments)
         return function(*bound.args, **bound.kwargs)
 
+    checked.inside = function  # type: ignore[attr-defined]
     return typing.cast(F, checked)
+
+
+def inside(function: F) -> F:
+    """The function without its door, for loops whose arguments are our own."""
+    return getattr(function, "inside", function)
 
 
 @functools.cache
@@ -90,8 +97,8 @@ def _check_of(hint: Any) -> Check:
             return _array_check(about, tensor="Tensor" in str(base), convert=True)
         return lambda name, value, _: about(name, value)
     if hasattr(hint, "dim_str"):  # Float[np.ndarray, "n d"] and its like
-        whole = "float32" not in hint.dtypes
-        return _array_check(hint.dim_str, tensor="Tensor" in str(hint.array_type), whole=whole)
+        kind = "float" if "float32" in hint.dtypes else "int" if "int64" in hint.dtypes else "bool"
+        return _array_check(hint.dim_str, tensor="Tensor" in str(hint.array_type), kind=kind)
     if hint in _SCALARS:
         return lambda name, value, _: _SCALARS[hint](name, value)
     if hint is Any:
@@ -99,11 +106,11 @@ def _check_of(hint: Any) -> Check:
     if origin in (Union, types.UnionType):
         return _any_of([member for member in args if member is not type(None)], type(None) in args)
     if origin is Literal:
-        return functools.partial(_check_choice, args)
+        return lambda name, value, _: one_of(*args)(name, value)
     if origin in _CONTAINERS:
         return _container_check(origin, args)
-    kind = origin if isinstance(origin, type) else hint
-    return _fields_check(kind) if hasattr(kind, "_fields") else functools.partial(_check_kind, kind)
+    cls = origin if isinstance(origin, type) else hint
+    return _fields_check(cls) if hasattr(cls, "_fields") else functools.partial(_check_kind, cls)
 
 
 _SCALARS: dict[Any, Callable[[str, Any], Any]] = {
@@ -124,12 +131,6 @@ def _check_kind(kind: Any, name: str, value: Any, _seen: Seen) -> Any:
     if not isinstance(value, kind):
         example = _EXAMPLES.get(f"{kind.__module__}.{kind.__name__}", "")
         raise ValueError(f"{name} is {shown(value)}; it must be a {kind.__name__}{example}")
-    return value
-
-
-def _check_choice(options: tuple[str, ...], name: str, value: Any, _seen: Seen) -> Any:
-    if not isinstance(value, str) or value not in options:
-        raise ValueError(f"{name} is {shown(value)}; choose one of {', '.join(options)}")
     return value
 
 
@@ -188,14 +189,14 @@ def _fields_check(kind: Any) -> Check:
     return check
 
 
-def _array_check(dim_str: str, tensor: bool, convert: bool = False, whole: bool = False) -> Check:
+def _array_check(dim_str: str, tensor: bool, convert: bool = False, kind: str = "float") -> Check:
     dims = tuple(dim_str.split())
 
     def check(name: str, value: Any, seen: Seen) -> Any:
         if tensor:
-            array = finite_tensor(name, value, convert, whole)
+            array = finite_tensor(name, value, convert, kind)
         else:
-            array = whole_array(name, value) if whole else finite_array(name, value, copy=False)
+            array = whole_array(name, value) if kind == "int" else finite_array(name, value, copy=False)
         seen.append((name, dims, tuple(array.shape)))
         return array
 
@@ -235,13 +236,14 @@ def _axes(name: str, dims: tuple[str, ...], shape: tuple[int, ...]) -> list[tupl
 
 
 def _misfit(name: str, dims: tuple[str, ...], shape: tuple[int, ...], letter: str, size: Any, other: str) -> NoReturn:
-    why = f", where {letter.lstrip('*')} is {size}" if letter else ""
+    why = f", where {'...' if '*' in letter else letter} is {size}" if letter else ""
     where = f" in {other}" if other not in ("", name) else ""
     raise ValueError(f"{name} has shape {shape}; it must have shape {_written(dims)}{why}{where}")
 
 
 def _written(dims: tuple[str, ...]) -> str:
-    return f"({', '.join(dims).replace('*batch', '...')}{',' if len(dims) == 1 else ''})"
+    names = ["..." if dim.startswith("*") else dim for dim in dims]
+    return f"({', '.join(names)}{',' if len(dims) == 1 else ''})"
 
 
 def _length(dim: str, sizes: dict[str, Any]) -> int | None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import reprlib
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -105,6 +107,17 @@ def check_count(name: str, value: Any, least: int | None = 1, most: int = MOST) 
     return int(value)
 
 
+def one_of(*options: str) -> Callable[[str, Any], str]:
+    """A check that accepts these texts only."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in options:
+            raise ValueError(f"{name} is {shown(value)}; choose one of {', '.join(options)}")
+        return value
+
+    return check
+
+
 def check_bool(name: str, value: Any) -> bool:
     """Return True or False. Raises ValueError for anything else."""
     if not isinstance(value, bool | np.bool_):
@@ -119,6 +132,23 @@ def check_text(name: str, value: Any) -> str:
     return value
 
 
+def check_device(name: str, value: Any) -> Any:
+    """Return a torch.device on which tensors can be made. Raises ValueError for another."""
+    import torch
+
+    try:
+        return torch.empty(0, device=torch.device(value)).device
+    except (RuntimeError, AssertionError, TypeError, ValueError):
+        raise ValueError(f"{name} is {shown(value)}, which cannot be used here; try 'cpu'") from None
+
+
+def check_file(name: str, value: Any) -> Any:
+    """Return what names a file. Raises ValueError for what cannot."""
+    if not isinstance(value, str | os.PathLike) or len(text := str(value)) > 4096 or "\0" in text:
+        raise ValueError(f"{name} is {shown(value)}; it must be the name of a file, a text or a pathlib.Path")
+    return value
+
+
 def _check_seed(name: str, value: Any) -> int:
     return check_count(name, value, 0, 2**63 - 1)
 
@@ -129,6 +159,8 @@ Positive = Annotated[float, check_positive]
 Probability = Annotated[float, check_probability]
 Count = Annotated[int, check_count]  # 1, 2, ...
 Natural = Annotated[int, functools.partial(check_count, least=0)]  # 0, 1, 2, ...
+Device = Annotated[Any, check_device]
+File = Annotated[str | os.PathLike[str], check_file]
 Seed = Annotated[int, _check_seed]
 
 
@@ -191,7 +223,7 @@ def check_finite_tensor(name: str, tensor: Any) -> None:
         raise ValueError(f"{name} holds NaN or infinity; every entry must be a finite number: remove or replace it")
 
 
-def finite_tensor(name: str, value: Any, convert: bool = False, whole: bool = False) -> Any:
+def finite_tensor(name: str, value: Any, convert: bool = False, kind: str = "float") -> Any:
     """A tensor of finite numbers; convert: from anything that NumPy reads, its precision kept, whole numbers exact."""
     import torch
 
@@ -200,10 +232,13 @@ def finite_tensor(name: str, value: Any, convert: bool = False, whole: bool = Fa
             raise ValueError(f"{name} is {shown(value)}; it must be a torch tensor: torch.as_tensor({name})")
         array = _array(name, value)
         value = torch.tensor(array if array.dtype in (np.float16, np.float32) else array.astype(np.float64))
-    if value.is_complex() or whole == value.is_floating_point() or (whole and value.dtype == torch.bool):
-        if not convert or value.is_complex():
-            kind = "whole numbers" if whole else "floating-point numbers"
-            raise ValueError(f"{name} is {shown(value)}; it must hold {kind}")
+    if value.layout != torch.strided:
+        raise ValueError(f"{name} is a sparse tensor of shape {tuple(value.shape)}; make it dense: {name}.to_dense()")
+    words = {"float": "floating-point numbers", "int": "whole numbers", "bool": "True and False"}[kind]
+    found = "float" if value.is_floating_point() else "bool" if value.dtype == torch.bool else "int"
+    if value.is_complex() or (found != kind and not convert):
+        raise ValueError(f"{name} is {shown(value)}; it must hold {words}")
+    if found != kind:
         value = value.to(torch.float64)
     check_finite_tensor(name, value)
     return value

@@ -14,7 +14,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from icrl_teach._door import door
 
+
+@door
 def softmax_attention(
     Z: Float[Tensor, "*batch rows cols"],
     A: Float[Tensor, "rows rows"],
@@ -32,7 +35,7 @@ def softmax_attention(
         )
     # Row j of `scores` belongs to query j: softmax along the last axis is the fast one in memory. The transpose
     # at the end puts the sources back in rows, so that columns of E sum to 1.
-    scores = (A @ Z).mT @ Z
+    scores = (A.to(Z) @ Z).mT @ Z
     if source is None:
         scores[..., -1] = -torch.inf
     elif source.ndim == 1:
@@ -42,6 +45,7 @@ def softmax_attention(
     return torch.softmax(scores, dim=-1).mT
 
 
+@door
 def linear_attention(
     Z: Float[Tensor, "*batch rows cols"], P: Float[Tensor, "rows rows"], Q: Float[Tensor, "rows rows"]
 ) -> Float[Tensor, "*batch rows cols"]:
@@ -51,4 +55,4 @@ def linear_attention(
     """
     sources = Z[..., :-1]
     # The same product, bracketed so that its cost grows with n instead of n^2.
-    return (P @ sources @ sources.mT) @ (Q @ Z)
+    return (P.to(Z) @ sources @ sources.mT) @ (Q.to(Z) @ Z)

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from icrl_teach._door import door, inside
+from icrl_teach._validate import Count
 from icrl_teach.losses import (
     Batch,
     Parameters,
@@ -29,6 +31,7 @@ from icrl_teach.prompt import reward_row, value_row
 TD_ROW = (1.0, 1.0, -1.0)
 
 
+@door
 def centre_columns(A: Float[Tensor, "*batch d d"]) -> Float[Tensor, "*batch d d"]:
     """A with the mean of each column removed: what softmax can see of A, if features are one-hot and all d occur.
 
@@ -54,6 +57,7 @@ def _align(learned: Tensor, target: Tensor) -> Alignment:
     return Alignment((product / target.square().sum()).item() if target.any() else 0.0, cosine)
 
 
+@door
 def align_row(row: Float[Tensor, " 3"]) -> Alignment:
     """V's free row against (1, 1, -1), the row of the TD error: the scale is the fitted step alpha.
 
@@ -63,6 +67,7 @@ def align_row(row: Float[Tensor, " 3"]) -> Alignment:
     return _align(row, torch.tensor(TD_ROW, dtype=row.dtype, device=row.device))
 
 
+@door
 def align_scores(A: Float[Tensor, "d d"], centre: bool = True) -> Alignment:
     """A's feature block against the identity: the scale is the fitted beta.
 
@@ -70,7 +75,7 @@ def align_scores(A: Float[Tensor, "d d"], centre: bool = True) -> Alignment:
     centre: remove the column means of both first; right where softmax cannot see them (see `sees_column_means`).
     """
     eye = torch.eye(len(A), dtype=A.dtype, device=A.device)
-    return _align(centre_columns(A), centre_columns(eye)) if centre else _align(A, eye)
+    return _align(inside(centre_columns)(A), inside(centre_columns)(eye)) if centre else _align(A, eye)
 
 
 def sees_column_means(config: PretrainConfig) -> bool:
@@ -89,9 +94,10 @@ def used_features(config: PretrainConfig) -> int:
 
 def _fit_scores(A: Tensor, config: PretrainConfig) -> Alignment:
     used = used_features(config)
-    return align_scores(A[:used, :used], centre=not sees_column_means(config))
+    return inside(align_scores)(A[:used, :used], centre=not sees_column_means(config))
 
 
+@door
 def learned_parts(
     parameters: Parameters, config: PretrainConfig
 ) -> tuple[Float[Tensor, "n_layers 3"], Float[Tensor, "n_layers d d"]]:
@@ -113,6 +119,7 @@ class Agreement(NamedTuple):
     spread: float  # standard deviation of the exact values
 
 
+@door
 def function_agreement(
     parameters: Parameters, batch: Batch, config: PretrainConfig, n_layers: int | None = None
 ) -> Agreement:
@@ -123,11 +130,11 @@ def function_agreement(
     """
     if not config.tied:
         raise ValueError("the layers are separate, without one alpha and beta; compare with answers(...) instead")
-    rows, scores = learned_parts(parameters, config)
-    alpha, beta = align_row(rows[0]).scale, _fit_scores(scores[0], config).scale
+    rows, scores = inside(learned_parts)(parameters, config)
+    alpha, beta = inside(align_row)(rows[0]).scale, _fit_scores(scores[0], config).scale
     fitted_parameters = {k: v.to(rows) for k, v in constructed_parameters(config, alpha, beta).items()}
-    learned = answers(parameters, batch, config, n_layers)[:, :-1]
-    fitted = answers(fitted_parameters, batch, config, n_layers)[:, :-1]
+    learned = inside(answers)(parameters, batch, config, n_layers)[:, :-1]
+    fitted = inside(answers)(fitted_parameters, batch, config, n_layers)[:, :-1]
     exact = batch.exact[:, :-1]
 
     def rms(difference: Tensor) -> float:
@@ -136,7 +143,8 @@ def function_agreement(
     return Agreement(rms(learned - fitted), rms(learned - exact), rms(fitted - exact), exact.std().item())
 
 
-def summarise(result: PretrainingResult, n_tasks: int = 2048) -> dict[str, Any]:
+@door
+def summarise(result: PretrainingResult, n_tasks: Count = 2048) -> dict[str, Any]:
     """What came out of each seed, as plain data, judged on `n_tasks` held-out tasks of the family trained on.
 
     Keys: settings, steps, constructed_error (Theorem 1's parameters with beta 4, as deep), constant_error (the best
@@ -148,15 +156,15 @@ def summarise(result: PretrainingResult, n_tasks: int = 2048) -> dict[str, Any]:
     runs = []
     for index, seed in enumerate(config.seeds):
         parameters = {name: value.cpu() for name, value in result.of_seed(index).items()}
-        error = value_error(parameters, batch, config).item()
-        for layer, (row, A) in enumerate(zip(*learned_parts(parameters, config), strict=True)):
-            V, A_fit = align_row(row), _fit_scores(A, config)
+        error = inside(value_error)(parameters, batch, config).item()
+        for layer, (row, A) in enumerate(zip(*inside(learned_parts)(parameters, config), strict=True)):
+            V, A_fit = inside(align_row)(row), _fit_scores(A, config)
             fits = {"alpha": V.scale, "V_cosine": V.cosine, "beta": A_fit.scale, "A_cosine": A_fit.cosine}
             runs.append({"seed": seed, "layer": layer, "V": row.tolist(), **fits, "error": error})
     return {
         "settings": asdict(config),
         "steps": result.steps,
-        "constructed_error": value_error(constructed_parameters(config), batch, config).item(),
+        "constructed_error": inside(value_error)(constructed_parameters(config), batch, config).item(),
         "constant_error": batch.constant_error(),
         "runs": runs,
     }

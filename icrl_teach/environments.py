@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from icrl_teach._door import door
-from icrl_teach._validate import ArrayLike, Count, Discount, Seed, check_finite, probability_rows
+from icrl_teach._validate import ArrayLike, Count, Discount, Seed, check_finite, probability_rows, shown
 from icrl_teach.mrp import MarkovRewardProcess, Trajectory, cumulative_rows
 from icrl_teach.spaces import number_observations
 
@@ -30,12 +30,12 @@ def _make(env: Any) -> gym.Env[Any, Any]:
         try:
             return gym.make(env)
         except Exception as error:  # whatever another's environment raises while it is made
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"env is {env!r}; Gymnasium cannot make it: {reason}") from error
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise ValueError(f"env is {shown(env)}; Gymnasium cannot make it: {reason}") from error
     if isinstance(env, gym.vector.VectorEnv):
-        raise ValueError(f"env is {env}, a vector of environments; give a single one: gymnasium.make(name)")
+        raise ValueError(f"env is {shown(env)}, a vector of environments; give a single one: gymnasium.make(name)")
     if not isinstance(env, gym.Env):
-        raise ValueError(f"env is {env!r}; it must be a gymnasium.Env or the name of one, such as 'FrozenLake-v1'")
+        raise ValueError(f"env is {shown(env)}; it must be a gymnasium.Env or the name of one, such as 'FrozenLake-v1'")
     return env
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from icrl_teach._door import door
 from icrl_teach._validate import (
     ArrayLike,
-    check_count,
+    Count,
+    Discount,
+    Natural,
     check_gamma,
     check_one_more,
     finite_array,
     flag_array,
     probability_rows,
+    shown,
     whole_numbers,
 )
 
@@ -28,7 +32,7 @@ def _check_labels(labels: Sequence[str] | None, least: int, exact: bool) -> tupl
     names = tuple(str(label) for label in labels)
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"labels holds {twice!r} twice; every state needs a name of its own")
+        raise ValueError(f"labels holds {shown(twice)} twice; every state needs a name of its own")
     if len(names) < least or (exact and len(names) != least):
         raise ValueError(f"labels has {len(names)} names; the data has {least} states: give one name for each")
     return names
@@ -118,11 +122,12 @@ class Trajectory:
     truncated: Bool[np.ndarray, " m"]
     actions: Int[np.ndarray, " m"] | None
 
+    @door
     def __init__(
         self,
         states: ArrayLike,
         rewards: ArrayLike,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[Any] | None = None,
         *,
         terminated: ArrayLike | None = None,
         truncated: ArrayLike | None = None,
@@ -147,6 +152,7 @@ class Trajectory:
         object.__setattr__(self, "labels", _check_labels(labels, int(indices.max()) + 1, exact=False))
 
     @classmethod
+    @door
     def of_transitions(
         cls,
         states: ArrayLike,
@@ -155,9 +161,9 @@ class Trajectory:
         terminated: ArrayLike | None = None,
         truncated: ArrayLike | None = None,
         *,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[Any] | None = None,
         actions: ArrayLike | None = None,
-        query: int | None = None,
+        query: Natural | None = None,
     ) -> Trajectory:
         """The trajectory of steps (state, reward, next state, terminated, truncated), (n,) each, in order.
 
@@ -229,17 +235,19 @@ class Trajectory:
         """Number of states: that of the labels, or the largest index seen plus one."""
         return len(self.labels) if self.labels is not None else int(self.states.max()) + 1
 
-    def visits(self, n_states: int | None = None) -> Int[np.ndarray, " n_states"]:
+    @door
+    def visits(self, n_states: Count | None = None) -> Int[np.ndarray, " n_states"]:
         """How often each state was left: n_s = #{k : S_{k-1} = s}. Landings and the query are not counted."""
         left = self.states[self.source]
         return np.bincount(left, minlength=self.n_states if n_states is None else n_states)
 
+    @door
     def index(self, label: str) -> int:
         """Index of the state with this name. Raises ValueError, listing the names, if there is none."""
         names = self.labels if self.labels is not None else tuple(str(s) for s in range(self.n_states))
         if label not in names:
-            shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-            raise ValueError(f"state {label!r} does not occur in the data; the states are: {shown}")
+            known = ", ".join(name[:40] for name in names[:10]) + (", ..." if len(names) > 10 else "")
+            raise ValueError(f"state {shown(label)} does not occur in the data; the states are: {known}")
         return names.index(label)
 
 
@@ -295,13 +303,14 @@ class MarkovRewardProcess:
     terminal: Float[np.ndarray, " n_states"]
     _cumulative: list[list[float]] = field(repr=False)
 
+    @door
     def __init__(
         self,
         transition: ArrayLike,
         reward: ArrayLike,
-        gamma: float,
+        gamma: Discount,
         start: ArrayLike | None = None,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[Any] | None = None,
         terminal: ArrayLike | None = None,
     ) -> None:
         reward = finite_array("reward", reward, 1)
@@ -377,14 +386,14 @@ class MarkovRewardProcess:
     def _with_restart(self) -> np.ndarray:
         return self.transition + np.outer(self.terminal, self.start)
 
-    def sample(self, n_steps: int, rng: np.random.Generator, start: int | None = None) -> Trajectory:
+    @door
+    def sample(self, n_steps: Count, rng: np.random.Generator, start: Natural | None = None) -> Trajectory:
         """Walk `n_steps` transitions, from `start` or from a state drawn from p0. R_{t+1} = r(S_t).
 
         After a termination, which the trajectory flags, the next walk begins in a state drawn from p0.
         Raises ValueError if n_steps < 1 or if `start` is not a state.
         """
-        n_steps = check_count("n_steps", n_steps)
-        if start is not None and (start := check_count("start", start, 0)) >= self.n_states:
+        if start is not None and start >= self.n_states:
             raise ValueError(f"start is {start}; the states are 0 to {self.n_states - 1}")
         if not self._cumulative:  # an outcome more than there are states: the walk terminates
             self._cumulative.extend(cumulative_rows(np.column_stack([self.transition, self.terminal])))

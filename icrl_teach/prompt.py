@@ -16,39 +16,56 @@ Source: Xie et al., arXiv 2605.07333, eqs. 10-13 (mathematics, section 3).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Annotated, overload
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from icrl_teach._validate import ArrayLike, check_flags, check_gamma, check_one_more, finite_array, shown, whole_numbers
+from icrl_teach._door import door
+from icrl_teach._validate import (
+    ArrayLike,
+    Count,
+    Device,
+    Discount,
+    Gamma,
+    check_flags,
+    check_gamma,
+    check_one_more,
+    finite_array,
+    whole_numbers,
+)
 from icrl_teach.features import feature_table
 from icrl_teach.mrp import Trajectory
 
 
-def reward_row(d: int) -> int:
+@door
+def reward_row(d: Count) -> int:
     """Row d: the reward R_{j+1} received on leaving column j's state."""
     return d
 
 
-def target_row(d: int) -> int:
+@door
+def target_row(d: Count) -> int:
     """Row d+1, target memory: gamma v(S_{j+1})."""
     return d + 1
 
 
-def value_row(d: int) -> int:
+@door
+def value_row(d: Count) -> int:
     """Row d+2, value memory: v(S_j). The answer stands here, in the last column."""
     return d + 2
 
 
-def n_rows(d: int) -> int:
+@door
+def n_rows(d: Count) -> int:
     """Rows of a prompt for d features: d + 3."""
     return d + 3
 
 
-def row_names(d: int) -> list[str]:
+@door
+def row_names(d: Count) -> list[str]:
     """Names of the rows, top to bottom, for figures and tables."""
     return [f"x[{i}]" for i in range(d)] + ["reward", "target memory", "value memory"]
 
@@ -98,11 +115,13 @@ class Prompt:
     source: Bool[Tensor, "*batch_or_none cols"]
     continues: Bool[Tensor, "*batch_or_none cols"]
 
+    @door
     def __init__(
-        self, Z: Tensor | Any, source: ArrayLike | Tensor | None = None, continues: ArrayLike | Tensor | None = None
+        self,
+        Z: Float[Tensor, "*batch d_plus_3 cols"],
+        source: Annotated[ArrayLike | Tensor, "*flags cols"] | None = None,
+        continues: Annotated[ArrayLike | Tensor, "*flags cols"] | None = None,
     ) -> None:
-        if not isinstance(Z, Tensor) or Z.ndim < 2:
-            raise ValueError(f"Z is {shown(Z)}; it must be a tensor of shape (..., d+3, C): make it with build_prompt")
         default = torch.arange(Z.shape[-1], device=Z.device) < Z.shape[-1] - 1
         s = default if source is None else _flags("source", source, Z)
         c = s if continues is None else _flags("continues", continues, Z)
@@ -110,7 +129,8 @@ class Prompt:
         for name, value in (("Z", Z), ("source", s), ("continues", c)):
             object.__setattr__(self, name, value)
 
-    def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Prompt:
+    @door
+    def to(self, dtype: torch.dtype | None = None, device: Device | None = None) -> Prompt:
         """The same prompt in another precision or on another device."""
         Z = self.Z.to(dtype=dtype, device=device)
         return Prompt(Z, self.source.to(Z.device), self.continues.to(Z.device))
@@ -153,15 +173,16 @@ def build_prompt(
 ) -> Prompt: ...
 
 
+@door
 def build_prompt(
-    features: ArrayLike | Tensor,
-    rewards: ArrayLike | Tensor,
-    v0: ArrayLike | Tensor | None = None,
-    gamma: float | None = None,
+    features: Annotated[ArrayLike | Tensor, "*batch m+1 d"],
+    rewards: Annotated[ArrayLike | Tensor, "*batch m"],
+    v0: Annotated[ArrayLike | Tensor, "*batch cols"] | None = None,
+    gamma: Discount | None = None,
     *,
-    source: ArrayLike | Tensor | None = None,
-    continues: ArrayLike | Tensor | None = None,
-    queries: ArrayLike | Tensor | None = None,
+    source: Annotated[ArrayLike | Tensor, "*flags m+1"] | None = None,
+    continues: Annotated[ArrayLike | Tensor, "*flags m+1"] | None = None,
+    queries: Annotated[ArrayLike | Tensor, "*batch q d"] | None = None,
 ) -> Float[Tensor, "... d_plus_3 cols"] | Prompt:
     """The prompt Z_0 of a trajectory: a tensor, or a `Prompt` if any flag or further query is given.
 
@@ -225,12 +246,13 @@ def _all_columns(source: Flags, continues: Flags, m: int, Z: Tensor) -> tuple[Te
     return teaches, None if continues is None else completed("continues", continues)
 
 
+@door
 def trajectory_prompt(
     trajectory: Trajectory,
     state_features: ArrayLike,
     queries: ArrayLike | None = None,
     v0: ArrayLike | None = None,
-    gamma: float | None = None,
+    gamma: Discount | None = None,
 ) -> Prompt:
     """The prompt of a trajectory's walks, with its flags: column j is position j.
 
@@ -266,8 +288,11 @@ def trajectory_prompt(
     )
 
 
+@door
 def build_linear_prompt(
-    features: ArrayLike | Tensor, rewards: ArrayLike | Tensor, gamma: float
+    features: Annotated[ArrayLike | Tensor, "*batch m+1 d"],
+    rewards: Annotated[ArrayLike | Tensor, "*batch m"],
+    gamma: Gamma,
 ) -> Float[Tensor, "... two_d_plus_1 n_plus_1"]:
     """The predecessor's prompt (Wang et al., arXiv 2405.13861): columns [x_{k-1}; gamma x_k; R_k], query [x; 0; 0].
 

@@ -6,21 +6,24 @@ Boyan chains and loops are the families of Wang et al., arXiv 2405.13861.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from icrl_teach._validate import check_count, check_gamma
+from icrl_teach._door import door
+from icrl_teach._validate import Count, Gamma, Probability, check_count, one_of
 from icrl_teach.mrp import MarkovRewardProcess
 
 if TYPE_CHECKING:
     import torch
 
 FAMILIES = ("boyan", "loop", "random")
+Family = Annotated[str, one_of(*FAMILIES)]
 
 
-def boyan_chain(n_states: int, gamma: float, rng: np.random.Generator) -> MarkovRewardProcess:
+@door
+def boyan_chain(n_states: int, gamma: Gamma, rng: np.random.Generator) -> MarkovRewardProcess:
     """A random Boyan chain: state i goes to i+1 with a random probability, else to i+2.
 
     State S-2 goes to S-1; the last state goes to a random distribution over all states; r is uniform on [-1, 1].
@@ -36,19 +39,14 @@ def boyan_chain(n_states: int, gamma: float, rng: np.random.Generator) -> Markov
     return MarkovRewardProcess(P, rng.uniform(-1, 1, S), gamma)
 
 
-def _check_threshold(threshold: float) -> None:
-    if not 0.0 <= threshold <= 1.0:
-        raise ValueError(f"threshold is {threshold}; it is a probability, so it must lie between 0 and 1")
-
-
-def loop(n_states: int, gamma: float, rng: np.random.Generator, threshold: float = 0.5) -> MarkovRewardProcess:
+@door
+def loop(n_states: int, gamma: Gamma, rng: np.random.Generator, threshold: Probability = 0.5) -> MarkovRewardProcess:
     """A random loop: i always leads to i+1 mod S, and to each other state with probability 1 - threshold.
 
     No self-loops; the weights are random, positive and normalised; r is uniform on [-1, 1].
     Raises ValueError for n_states < 2, gamma outside [0, 1) or threshold outside [0, 1].
     """
     S = check_count("n_states", n_states, 2)
-    _check_threshold(threshold)
     connected = rng.random((S, S)) > threshold
     connected[np.arange(S), np.arange(1, S + 1) % S] = True
     connected[np.arange(S), np.arange(S)] = False
@@ -56,7 +54,8 @@ def loop(n_states: int, gamma: float, rng: np.random.Generator, threshold: float
     return MarkovRewardProcess(weights / weights.sum(axis=1, keepdims=True), rng.uniform(-1, 1, S), gamma)
 
 
-def random_mrp(n_states: int, gamma: float, rng: np.random.Generator) -> MarkovRewardProcess:
+@door
+def random_mrp(n_states: int, gamma: Gamma, rng: np.random.Generator) -> MarkovRewardProcess:
     """A random process: each row of P uniform over all distributions (Dirichlet), r uniform on [-1, 1].
 
     Raises ValueError for n_states < 1 or gamma outside [0, 1).
@@ -65,14 +64,14 @@ def random_mrp(n_states: int, gamma: float, rng: np.random.Generator) -> MarkovR
     return MarkovRewardProcess(rng.dirichlet(np.ones(S), size=S), rng.uniform(-1, 1, S), gamma)
 
 
-def sample_family(family: str, n_states: int, gamma: float, rng: np.random.Generator) -> MarkovRewardProcess:
+@door
+def sample_family(family: Family, n_states: int, gamma: Gamma, rng: np.random.Generator) -> MarkovRewardProcess:
     """One process of the family named 'boyan', 'loop' or 'random'. Raises ValueError for another name."""
     makers = {"boyan": boyan_chain, "loop": loop, "random": random_mrp}
-    if family not in makers:
-        raise ValueError(f"family is {family!r}; choose one of {', '.join(FAMILIES)}")
     return makers[family](n_states, gamma, rng)
 
 
+@door
 @dataclass(frozen=True, eq=False)
 class TaskBatch:
     """B processes of one size as tensors: transition (B, S, S), reward (B, S), gamma in [0, 1).
@@ -83,11 +82,10 @@ class TaskBatch:
 
     transition: Float[torch.Tensor, "n_tasks n_states n_states"]
     reward: Float[torch.Tensor, "n_tasks n_states"]
-    gamma: float
+    gamma: Gamma
 
     def __post_init__(self) -> None:
         P, (n_tasks, S) = self.transition, self.reward.shape
-        check_gamma(self.gamma)
         if P.shape != (n_tasks, S, S):
             raise ValueError(f"transition has shape {tuple(P.shape)}; reward asks for {(n_tasks, S, S)}")
         if not (P.min() >= 0 and (P.sum(-1) - 1.0).abs().max() < 1e-4):  # also where an entry is NaN
@@ -100,8 +98,9 @@ class TaskBatch:
         eye = torch.eye(self.reward.shape[1], dtype=self.reward.dtype, device=self.reward.device)
         return torch.linalg.solve(eye - self.gamma * self.transition, self.reward)
 
+    @door
     def sample(
-        self, n_steps: int, generator: torch.Generator
+        self, n_steps: Count, generator: torch.Generator
     ) -> tuple[Int[torch.Tensor, "n_tasks n_plus_1"], Float[torch.Tensor, "n_tasks n"]]:
         """One trajectory a task: states (B, n+1) and rewards (B, n). All tasks step together.
 
@@ -109,7 +108,6 @@ class TaskBatch:
         """
         import torch
 
-        n_steps = check_count("n_steps", n_steps)
         n_tasks, S = self.reward.shape
         device, dtype = self.reward.device, self.transition.dtype
         cumulative = self.transition.cumsum(-1)
@@ -129,8 +127,14 @@ class TaskBatch:
         return path, self.reward.gather(1, path[:, :-1])
 
 
+@door
 def sample_tasks(
-    family: str, n_tasks: int, n_states: int, gamma: float, generator: torch.Generator, threshold: float = 0.5
+    family: Family,
+    n_tasks: Count,
+    n_states: int,
+    gamma: Gamma,
+    generator: torch.Generator,
+    threshold: Probability = 0.5,
 ) -> TaskBatch:
     """B fresh processes of a family ('boyan', 'loop' or 'random'), drawn together on the generator's device.
 
@@ -138,11 +142,7 @@ def sample_tasks(
     """
     import torch
 
-    if family not in FAMILIES:
-        raise ValueError(f"family is {family!r}; choose one of {', '.join(FAMILIES)}")
-    _check_threshold(threshold)
-    B, gamma = check_count("n_tasks", n_tasks), check_gamma(gamma)
-    S = check_count("n_states", n_states, {"boyan": 3, "loop": 2, "random": 1}[family])
+    B, S = n_tasks, check_count("n_states", n_states, {"boyan": 3, "loop": 2, "random": 1}[family])
     device = generator.device
 
     def uniform(*shape: int) -> torch.Tensor:  # in (0, 1], so that logarithms and weights are safe

@@ -13,14 +13,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from icrl_teach._validate import check_count, check_finite, check_gamma
+from icrl_teach._door import door, inside
+from icrl_teach._validate import Count, Discount, Gamma, Natural, check_finite_tensor, check_gamma
 from icrl_teach.attention import linear_attention, softmax_attention
 from icrl_teach.prompt import Prompt, n_rows, reward_row, target_row, value_row
 
 Block = Literal["shift", "dual"]
 
 
-def td_error_row(d: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " d_plus_3"]:
+@door
+def td_error_row(d: Count, dtype: torch.dtype = torch.float64) -> Float[Tensor, " d_plus_3"]:
     """u = e_d + e_{d+1} - e_{d+2}: u^T Z is reward + gamma v(next) - v(own), the row of TD errors (eq. 14)."""
     u = torch.zeros(n_rows(d), dtype=dtype)
     u[reward_row(d)] = u[target_row(d)] = 1.0
@@ -28,8 +30,9 @@ def td_error_row(d: int, dtype: torch.dtype = torch.float64) -> Float[Tensor, " 
     return u
 
 
+@door
 def td_parameters(
-    d: int, alpha: float = 1.0, beta: float = 1.0, dtype: torch.dtype = torch.float64
+    d: Count, alpha: float = 1.0, beta: float = 1.0, dtype: torch.dtype = torch.float64
 ) -> tuple[Float[Tensor, "d_plus_3 d_plus_3"], Float[Tensor, "d_plus_3 d_plus_3"]]:
     """Theorem 1's parameters: V = alpha e_{d+2} u^T and A = beta diag(I_d, 0), both (d+3, d+3).
 
@@ -41,14 +44,14 @@ def td_parameters(
     >>> V[-1].tolist(), A[0].tolist()
     ([0.0, 0.5, 0.5, -0.5], [2.0, 0.0, 0.0, 0.0])
     """
-    d, alpha, beta = check_count("d", d), check_finite("alpha", alpha), check_finite("beta", beta)
     V = torch.zeros(n_rows(d), n_rows(d), dtype=dtype)
-    V[value_row(d)] = alpha * td_error_row(d, dtype)
+    V[value_row(d)] = alpha * inside(td_error_row)(d, dtype)
     A = torch.zeros_like(V)
     A[:d, :d] = beta * torch.eye(d, dtype=dtype)
     return V, A
 
 
+@door
 def shift_left(
     X: Float[Tensor, "*batch rows cols"], continues: Bool[Tensor, "*flags cols"] | None = None
 ) -> Float[Tensor, "*batch rows cols"]:
@@ -65,9 +68,10 @@ def carried(continues: Bool[Tensor, "*flags cols"] | None, like: Tensor) -> Tens
 
 def next_targets(value: Float[Tensor, "*batch 1 cols"], discount: Tensor) -> Float[Tensor, "*batch 1 cols"]:
     """Target memory for the next layer: the discount, gamma times `carried`, times the value of the next column."""
-    return discount * shift_left(value)
+    return discount * inside(shift_left)(value)
 
 
+@door
 def time_shift(
     H: Float[Tensor, "*batch rows cols"], gamma: float, continues: Bool[Tensor, "*flags cols"] | None = None
 ) -> Float[Tensor, "*batch rows cols"]:
@@ -92,7 +96,9 @@ def row_times(row: Float[Tensor, "*batch 1 cols"], E: Float[Tensor, "*batch cols
     return torch.cat([shared, row @ E[:, whole:]], dim=1)
 
 
-def check_prompt(prompt: Tensor | Prompt, rows: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def check_prompt(
+    prompt: Tensor | Prompt, rows: int, name: str = "prompt"
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Z and the two flags (None for a tensor alone). Raises ValueError unless the prompt has the rows the network was
     built for, and a transition."""
     Z, source, continues = (
@@ -100,12 +106,13 @@ def check_prompt(prompt: Tensor | Prompt, rows: int) -> tuple[Tensor, Tensor | N
     )
     if not isinstance(Z, Tensor) or not Z.is_floating_point():
         kind = Z.dtype if isinstance(Z, Tensor) else type(Z).__name__
-        raise ValueError(f"prompt is {kind}; the network reads tensors of floating-point numbers (see build_prompt)")
+        raise ValueError(f"{name} is {kind}; the network reads tensors of floating-point numbers (see build_prompt)")
     if Z.ndim < 2 or Z.shape[-2] != rows or Z.shape[-1] < 2:
         raise ValueError(
-            f"prompt has shape {tuple(Z.shape)}; this network reads (..., {rows}, n+1) with n >= 1: "
+            f"{name} has shape {tuple(Z.shape)}; this network reads (..., {rows}, n+1) with n >= 1: "
             "tokens are columns (see build_prompt)"
         )
+    check_finite_tensor(name, Z)
     return Z, source, continues
 
 
@@ -122,21 +129,18 @@ class SoftmaxTransformer(nn.Module):
     Raises ValueError for sizes below 1 or gamma outside [0, 1]; gamma = 1 reads only prompts in which walks terminate.
     """
 
+    @door
     def __init__(
         self,
-        d: int,
-        n_layers: int,
-        gamma: float,
+        d: Count,
+        n_layers: Count,
+        gamma: Discount,
         tied: bool = True,
         block: Block = "shift",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.d, self.n_layers = check_count("d", d), check_count("n_layers", n_layers)
-        self.gamma, self.tied = check_gamma(gamma, ends=True), tied
-        if block not in ("shift", "dual"):
-            raise ValueError(f"block is {block!r}; it must be 'shift' or 'dual'")
-        self.block = block
+        self.d, self.n_layers, self.gamma, self.tied, self.block = d, n_layers, gamma, tied, block
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
         shape = (1 if tied else self.n_layers, n_rows(self.d), n_rows(self.d))
         self.V = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
@@ -145,11 +149,12 @@ class SoftmaxTransformer(nn.Module):
             self.V2 = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
 
     @classmethod
+    @door
     def constructed(
         cls,
-        d: int,
-        n_layers: int,
-        gamma: float,
+        d: Count,
+        n_layers: Count,
+        gamma: Discount,
         alpha: float = 1.0,
         beta: float = 1.0,
         tied: bool = True,
@@ -166,7 +171,7 @@ class SoftmaxTransformer(nn.Module):
             model.A.copy_(A)
             if block == "dual":
                 model.V2.zero_()
-                model.V2[:, target_row(d)] = gamma * alpha * td_error_row(d)
+                model.V2[:, target_row(d)] = gamma * alpha * inside(td_error_row)(d)
         return model.requires_grad_(False)
 
     def forward(self, prompt: Float[Tensor, "*batch rows cols"] | Prompt) -> Float[Tensor, "*batch"]:
@@ -181,7 +186,7 @@ class SoftmaxTransformer(nn.Module):
                 pass
             return value[..., 0, :]
         for index in range(self.n_layers):
-            Z = self.layer(Z, index, source, continues)
+            Z = self._layer(Z, index, source, continues)
         return Z[..., value_row(self.d), :]
 
     def trace(self, prompt: Float[Tensor, "*batch rows cols"] | Prompt) -> Float[Tensor, "depth *batch rows cols"]:
@@ -200,21 +205,28 @@ class SoftmaxTransformer(nn.Module):
             return
         yield Z
         for index in range(self.n_layers):
-            yield (Z := self.layer(Z, index, source, continues))
+            yield (Z := self._layer(Z, index, source, continues))
 
+    @door
     def layer(
         self,
         Z: Float[Tensor, "*batch rows cols"],
-        index: int,
+        index: Natural,
         source: Bool[Tensor, "*flags cols"] | None = None,
         continues: Bool[Tensor, "*flags cols"] | None = None,
     ) -> Float[Tensor, "*batch rows cols"]:
         """One layer, in full matrix form for any V and A. source, continues: flags of the columns, as in `Prompt`."""
-        E = softmax_attention(Z, self._weights("A", index, Z), source)
+        check_prompt(Z, n_rows(self.d), "Z")
+        if index >= self.n_layers:
+            raise ValueError(f"index is {index}; the layers are 0 to {self.n_layers - 1}")
+        return self._layer(Z, index, source, continues)
+
+    def _layer(self, Z: Tensor, index: int, source: Tensor | None, continues: Tensor | None) -> Tensor:
+        E = inside(softmax_attention)(Z, self._weights("A", index, Z), source)
         H = Z + self._weights("V", index, Z) @ Z @ E
         if self.block == "dual":
-            return H + shift_left(self._weights("V2", index, Z) @ Z @ E, continues)
-        return time_shift(H, self.gamma, continues)
+            return H + inside(shift_left)(self._weights("V2", index, Z) @ Z @ E, continues)
+        return inside(time_shift)(H, self.gamma, continues)
 
     def scores_are_fixed(self) -> bool:
         """Whether attention is the same in every layer, so that it may be built once.
@@ -235,7 +247,7 @@ class SoftmaxTransformer(nn.Module):
     def _memories(self, Z: Tensor, source: Tensor | None, continues: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Target and value memory of Z_0, ..., Z_L, (..., 1, C) each, when scores are fixed: E once, then two rows."""
         d, dual = self.d, self.block == "dual"
-        E = softmax_attention(Z[..., :d, :], self._weights("A", 0, Z)[:d, :d], source)
+        E = inside(softmax_attention)(Z[..., :d, :], self._weights("A", 0, Z)[:d, :d], source)
         target, value = Z[..., target_row(d), None, :], Z[..., value_row(d), None, :]
         heads = self._heads("V", value_row(d), Z)
         second_heads = self._heads("V2", target_row(d), Z) if dual else heads
@@ -249,7 +261,7 @@ class SoftmaxTransformer(nn.Module):
             if dual:
                 known, on_target, on_value = second_heads[at]
                 taken = row_times(known.add(target, alpha=on_target).add(value, alpha=on_value), E)
-                target, value = torch.addcmul(target, carry, shift_left(taken)), new_value
+                target, value = torch.addcmul(target, carry, inside(shift_left)(taken)), new_value
             else:
                 target, value = next_targets(new_value, discount), new_value
             yield target, value
@@ -283,17 +295,18 @@ class LinearTransformer(nn.Module):
     networks is that of seed 0.
     """
 
-    def __init__(self, d: int, n_layers: int, gamma: float, generator: torch.Generator | None = None) -> None:
+    @door
+    def __init__(self, d: Count, n_layers: Count, gamma: Gamma, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self.d, self.n_layers = check_count("d", d), check_count("n_layers", n_layers)
-        self.gamma = check_gamma(gamma)
+        self.d, self.n_layers, self.gamma = d, n_layers, gamma
         generator = generator if generator is not None else torch.Generator().manual_seed(0)
         shape = (2 * self.d + 1, 2 * self.d + 1)
         self.P = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
         self.Q = nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
 
     @classmethod
-    def constructed(cls, d: int, n_layers: int, gamma: float, alpha: float = 1.0) -> LinearTransformer:
+    @door
+    def constructed(cls, d: Count, n_layers: Count, gamma: Gamma, alpha: float = 1.0) -> LinearTransformer:
         """Batch linear TD with step alpha / n: P = alpha in its last diagonal entry, Q = [[-I, I, 0], 0, 0]. Frozen."""
         model = cls(d, n_layers, gamma)
         with torch.no_grad():
@@ -312,7 +325,7 @@ class LinearTransformer(nn.Module):
         P, Q, n = self.P.to(prompt), self.Q.to(prompt), prompt.shape[-1] - 1
         layers = [prompt]
         for _ in range(self.n_layers):
-            layers.append(layers[-1] + linear_attention(layers[-1], P, Q) / n)
+            layers.append(layers[-1] + inside(linear_attention)(layers[-1], P, Q) / n)
         return torch.stack(layers)
 
     def forward(self, prompt: Float[Tensor, "*batch rows cols"]) -> Float[Tensor, "*batch"]:

@@ -221,7 +221,7 @@ REFUSED = {
     "seed of a rollout": (lambda: rollout("FrozenLake-v1", None, 3, -1), "seed is -1; .* at least 0"),
     "tasks of another size": (
         lambda: TaskBatch(torch.ones(2, 3, 3) / 3, torch.ones(2, 4), 0.9),
-        r"transition has shape \(2, 3, 3\); reward asks for \(2, 4, 4\)",
+        r"reward has shape \(2, 4\); it must have shape \(n_tasks, n_states\), where n_states is 3 in transition",
     ),
     "tasks without distributions": (lambda: TaskBatch(torch.ones(2, 3, 3), torch.ones(2, 3), 0.9), "no distribution"),
     "tasks with negative shares": (
@@ -244,17 +244,23 @@ REFUSED = {
     "bound's margin": (lambda: geometric_bound(0.5, 3), "margin is 0.5; Theorem 2 needs"),
     "prompt NaN": (lambda: build_prompt(X * NAN, R), "features holds NaN or infinity; every entry must be a finite"),
     "prompt infinity in a list": (lambda: build_prompt([[1.0], [1.0]], [INF]), "rewards holds NaN or infinity"),
-    "prompt text": (lambda: build_prompt([["a"], ["b"]], [1.0]), "features is not an array of numbers"),
-    "prompt ragged": (lambda: build_prompt([[1.0], [1.0, 2.0]], [1.0]), "features is not an array of numbers"),
-    "prompt axes": (lambda: build_prompt([1.0, 2.0], [1.0]), r"features has shape \(2,\) .* must be \(..., m\+1, d\)"),
-    "prompt empty": (lambda: build_prompt(X[:1], np.ones(0)), "rewards is empty; .* at least one transition"),
+    "prompt text": (
+        lambda: build_prompt([["a"], ["b"]], [1.0]),
+        r"features is \[\['a'\], .*; it must be an array of numbers",
+    ),
+    "prompt ragged": (
+        lambda: build_prompt([[1.0], [1.0, 2.0]], [1.0]),
+        "features is .*; it must be an array of numbers, all rows equally long",
+    ),
+    "prompt axes": (lambda: build_prompt([1.0, 2.0], [1.0]), r"features has shape \(2,\); .* \(..., m\+1, d\)"),
+    "prompt empty": (lambda: build_prompt(X[:1], np.ones(0)), r"rewards is empty, of shape \(0,\)"),
     "prompt lengths": (
         lambda: build_prompt(X, np.ones(3)),
-        r"features has shape \(3, 2\) and rewards \(3,\); there must be one more position than rewards, 4 ",
+        r"features has shape \(3, 2\); it must have shape \(..., m\+1, d\), where m is 3 in rewards",
     ),
     "prompt batch": (
         lambda: build_linear_prompt(np.ones((5, 3, 2)), np.ones((4, 2)), 0.9),
-        r"features has shape \(5, 3, 2\) and rewards \(4, 2\); there must be .* than rewards, 4, 3 ",
+        r"rewards has shape \(4, 2\); it must have shape \(..., m\), where ... is \(5,\) in features",
     ),
     "prompt v0 without gamma": (
         lambda: build_prompt(X, R, np.zeros(3)),
@@ -325,7 +331,7 @@ print(json.dumps(messages))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [
-        "block is 'both'; it must be 'shift' or 'dual'",
+        "block is 'both'; choose one of shift, dual",
         "n_states is 2.5; it must be a whole number of at least 1",
         "n_states is True; it must be a whole number of at least 1",
     ]

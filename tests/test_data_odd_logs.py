@@ -237,7 +237,7 @@ def test_columns_that_do_not_fit_are_refused(tmp_path, columns, fragment):
 
 
 def test_another_meaning_of_episodes_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="episodes is 'loop'; it must be 'terminal' or 'restart'"):
+    with pytest.raises(ValueError, match="episodes is 'loop'; choose one of terminal, restart"):
         read_log(write(tmp_path, H + "a,1,b\n"), episodes="loop")
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from icrl_teach._door import door
+from icrl_teach._validate import File
 from icrl_teach.data.errors import LogError, shown
 from icrl_teach.data.sources import Source, read
 from icrl_teach.data.table import Numbers, as_names
 
 
-def read_features(path: str | os.PathLike[str], labels: tuple[str, ...]) -> Float[np.ndarray, "n_states d"]:
+@door
+def read_features(path: File, labels: Sequence[str]) -> Float[np.ndarray, "n_states d"]:
     """Features from a file with header `state,NAME,...`: one row for each of `labels`, in their order.
 
     Formats are those of `read_trajectory`. Rows for other states are ignored. Raises LogError for a state without a
@@ -22,7 +25,7 @@ def read_features(path: str | os.PathLike[str], labels: tuple[str, ...]) -> Floa
     return read(Path(path), lambda source: _table(source, labels), ["state"])
 
 
-def _table(source: Source, labels: tuple[str, ...]) -> np.ndarray:
+def _table(source: Source, labels: Sequence[str]) -> np.ndarray:
     header = source.header
     if len(header) < 2 or header[0].casefold() != "state":
         raise LogError(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
+from icrl_teach._door import door
+from icrl_teach._validate import File, one_of
 from icrl_teach.data.columns import MEANINGS, find_columns, parse_columns
 from icrl_teach.data.errors import LogError, LogWarning, counted, listed, shown
 from icrl_teach.data.sources import Source, read
@@ -194,18 +196,18 @@ def _use(source: Source, chosen: Mapping[str, str], episodes: str) -> Log:
     )
 
 
+@door
 def read_log(
-    path: str | os.PathLike[str], columns: Mapping[str, str] | str | None = None, episodes: str = "terminal"
+    path: File, columns: Mapping[str, str] | str | None = None, episodes: Annotated[str, one_of(*MEANINGS)] = "terminal"
 ) -> Log:
     """Read a log and say what was found. Arguments and errors are those of `read_trajectory`; nothing is printed."""
-    if episodes not in MEANINGS:
-        raise ValueError(f"episodes is {shown(episodes)}; it must be 'terminal' or 'restart'")
     chosen = parse_columns(columns) if isinstance(columns, str) else dict(columns or {})
     return read(Path(path), lambda source: _use(source, chosen, episodes), list(chosen.values()))
 
 
+@door
 def read_trajectory(
-    path: str | os.PathLike[str], columns: Mapping[str, str] | str | None = None, episodes: str = "terminal"
+    path: File, columns: Mapping[str, str] | str | None = None, episodes: Annotated[str, one_of(*MEANINGS)] = "terminal"
 ) -> Trajectory:
     """Read a log: CSV (comma, semicolon or tab; plain, gzip or zip), Parquet, or the folder of a Minari data set.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator
 
+from icrl_teach._door import door
 from icrl_teach._files import atomic_write
+from icrl_teach._validate import File
 from icrl_teach.data.errors import shown
 from icrl_teach.mrp import Trajectory
 
@@ -24,7 +25,8 @@ def _columns(trajectory: Trajectory) -> Iterator[tuple[str, list[object]]]:
         yield "action", steps.actions.tolist()
 
 
-def write_trajectory(path: str | os.PathLike[str], trajectory: Trajectory) -> None:
+@door
+def write_trajectory(path: File, trajectory: Trajectory) -> None:
     """Write a trajectory as CSV: state, reward, next_state, then its flags and actions where it has any.
 
     The next state of a terminated transition is empty. An existing file is replaced in one step.

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from icrl_teach._validate import check_count
+from icrl_teach._door import door, inside
+from icrl_teach._validate import Count, Seed
 from icrl_teach.attention import softmax_attention
 from icrl_teach.pretraining.batches import Batch, window_prompts
 from icrl_teach.pretraining.config import PretrainConfig, parameter_shapes
@@ -20,12 +21,14 @@ from icrl_teach.transformer import SoftmaxTransformer, time_shift
 Parameters = dict[str, Tensor]
 
 
-def initial_parameters(config: PretrainConfig, seed: int) -> Parameters:
+@door
+def initial_parameters(config: PretrainConfig, seed: Seed) -> Parameters:
     """Noise to start from, in `parameter_shapes`."""
     generator = torch.Generator().manual_seed(seed)
     return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in parameter_shapes(config).items()}
 
 
+@door
 def constructed_parameters(config: PretrainConfig, alpha: float = 1.0, beta: float = 4.0) -> Parameters:
     """Theorem 1's parameters in the form that training uses: V's free row alpha (1, 1, -1), A = beta I."""
     layers = 1 if config.tied else config.n_layers
@@ -52,13 +55,14 @@ def to_transformer(parameters: Parameters, config: PretrainConfig) -> SoftmaxTra
     return model.requires_grad_(False)
 
 
-def answers(parameters: Parameters, batch: Batch, config: PretrainConfig, n_layers: int | None = None) -> Tensor:
+@door
+def answers(parameters: Parameters, batch: Batch, config: PretrainConfig, n_layers: Count | None = None) -> Tensor:
     """f(theta; w) of every window, (B, W+1): the network's value of the state at the window's end.
 
     n_layers: another depth than the config's, for tied parameters (deeper at test time than in training).
     Raises ValueError for n_layers < 1, or another depth than the config's for separate layers.
     """
-    depth = config.n_layers if n_layers is None else check_count("n_layers", n_layers)
+    depth = config.n_layers if n_layers is None else n_layers
     if not config.tied and depth != config.n_layers:
         raise ValueError(
             f"n_layers is {depth}; these parameters are separate for {config.n_layers} layers, no more or less"
@@ -101,13 +105,13 @@ def free_answers(parameters: Parameters, batch: Batch, config: PretrainConfig, o
     Z = window_prompts(batch)
     for layer in order:
         V, A = parameters["V"][layer], parameters["A"][layer]
-        Z = time_shift(Z + V @ Z @ _attention(Z, A, config.normalisation), config.gamma)
+        Z = inside(time_shift)(Z + V @ Z @ _attention(Z, A, config.normalisation), config.gamma)
     return Z[..., value_row(config.d), -1]
 
 
 def _attention(Z: Tensor, A: Tensor, normalisation: str) -> Tensor:
     if normalisation == "softmax":
-        return softmax_attention(Z, A)
+        return inside(softmax_attention)(Z, A)
     scores = Z.mT @ A @ Z
     weights = (scores.sigmoid() if normalisation == "sigmoid" else scores) / (Z.shape[-1] - 1)
     keep = torch.arange(Z.shape[-1], device=Z.device) < Z.shape[-1] - 1  # the query column is no source

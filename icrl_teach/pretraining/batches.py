@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from icrl_teach._door import door
+from icrl_teach._validate import Count, Device
 from icrl_teach.pretraining.config import PretrainConfig, middle_of
 from icrl_teach.prompt import reward_row
 from icrl_teach.tasks import FAMILIES, sample_tasks
@@ -88,8 +90,9 @@ def draw_features(config: PretrainConfig, n_tasks: int, n_states: int, generator
     return config.feature_scale * x.expand(n_tasks, -1, -1)
 
 
+@door
 def draw_batch(
-    config: PretrainConfig, generator: torch.Generator, n_tasks: int | None = None, family: str | None = None
+    config: PretrainConfig, generator: torch.Generator, n_tasks: Count | None = None, family: str | None = None
 ) -> Batch:
     """Fresh tasks and their windows, on the generator's device. Sizes are drawn from the config's ranges."""
     (s_low, s_high), (n_low, n_high) = config.n_states, config.n_context
@@ -103,7 +106,8 @@ def draw_batch(
     return Batch(features, tasks.reward, tasks.value(), window_counts(states, n_context, n_states), states)
 
 
-def held_out(config: PretrainConfig, device: torch.device | str = "cpu", n_tasks: int = 256) -> dict[str, Batch]:
+@door
+def held_out(config: PretrainConfig, device: Device = "cpu", n_tasks: Count = 256) -> dict[str, Batch]:
     """Tasks for evaluation that training never draws: a batch of each family, all of one size, in the middle of the
     config's ranges."""
     generator = torch.Generator(device=device).manual_seed(2_000_003)

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from icrl_teach._door import door
 from icrl_teach._files import atomic_write, try_writing
+from icrl_teach._validate import File, Natural, shown
 from icrl_teach.pretraining.answers import Parameters, to_transformer
 from icrl_teach.pretraining.config import PretrainConfig, parameter_shapes
 from icrl_teach.pretraining.losses import Learner
@@ -39,14 +41,20 @@ class PretrainingResult:
     snapshots: list[tuple[int, Parameters]] = field(default_factory=list)
     signal: int = 0
 
-    def of_seed(self, index: int = 0) -> Parameters:
+    @door
+    def of_seed(self, index: Natural = 0) -> Parameters:
         """The parameters of one seed, without the seed axis; a copy."""
+        if index >= len(self.config.seeds):
+            raise ValueError(f"index is {index}; the runs are 0 to {len(self.config.seeds) - 1}")
         return {name: value[index].clone() for name, value in self.parameters.items()}
 
-    def model(self, index: int = 0) -> SoftmaxTransformer:
+    @door
+    def model(self, index: Natural = 0) -> SoftmaxTransformer:
         """One seed's network as a frozen SoftmaxTransformer. Raises ValueError unless its attention is softmax."""
         if self.config.normalisation != "softmax":
-            raise ValueError(f"normalisation is {self.config.normalisation!r}; only softmax makes a SoftmaxTransformer")
+            raise ValueError(
+                f"normalisation is {shown(self.config.normalisation)}; only softmax makes a SoftmaxTransformer"
+            )
         return to_transformer(self.of_seed(index), self.config)
 
 
@@ -149,7 +157,8 @@ def _check_parts(config: PretrainConfig, parameters: list[Any], steps: Any, hist
         raise ValueError("its pending losses do not fit its seeds")
 
 
-def load_result(path: PathLike) -> PretrainingResult:
+@door
+def load_result(path: File) -> PretrainingResult:
     """The result that a checkpoint holds. Never runs code. Raises CheckpointError (a ValueError)."""
     return _read_checkpoint(path)[1]
 

@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
+from icrl_teach._door import door, inside
+from icrl_teach._validate import Count
 from icrl_teach.pretraining.answers import Parameters, answers, initial_parameters
 from icrl_teach.pretraining.batches import Batch
 from icrl_teach.pretraining.config import PretrainConfig
@@ -24,7 +26,7 @@ from icrl_teach.pretraining.config import PretrainConfig
 
 def td_errors_of(parameters: Parameters, batch: Batch, config: PretrainConfig) -> tuple[Tensor, Tensor]:
     """(delta, f), both (B, W): delta = R_{n+1} + gamma f(w + 1) - f(w), with no gradient through f(w + 1)."""
-    f = answers(parameters, batch, config)
+    f = inside(answers)(parameters, batch, config)
     reward = batch.reward.gather(-1, batch.query[:, :-1])
     return reward + config.gamma * f[:, 1:].detach() - f[:, :-1], f[:, :-1]
 
@@ -33,14 +35,15 @@ def loss(parameters: Parameters, batch: Batch, config: PretrainConfig) -> Float[
     """The mean squared TD error (semi-gradient), or the mean squared error to the exact value."""
     if config.loss == "td":
         return td_errors_of(parameters, batch, config)[0].square().mean()
-    return value_error(parameters, batch, config)
+    return inside(value_error)(parameters, batch, config)
 
 
+@door
 def value_error(
-    parameters: Parameters, batch: Batch, config: PretrainConfig, n_layers: int | None = None
+    parameters: Parameters, batch: Batch, config: PretrainConfig, n_layers: Count | None = None
 ) -> Float[Tensor, ""]:
     """Mean squared difference between the answers and the exact values of the query states."""
-    return (answers(parameters, batch, config, n_layers) - batch.exact)[:, :-1].square().mean()
+    return (inside(answers)(parameters, batch, config, n_layers) - batch.exact)[:, :-1].square().mean()
 
 
 class Learner(nn.Module):
@@ -79,7 +82,8 @@ class NeuEstimate(NamedTuple):
     standard_error: float
 
 
-def neu_loss(parameters: Parameters, batch: Batch, config: PretrainConfig, n_groups: int = 32) -> NeuEstimate:
+@door
+def neu_loss(parameters: Parameters, batch: Batch, config: PretrainConfig, n_groups: Count = 32) -> NeuEstimate:
     """J = ||E[delta grad f]||, the norm of the expected update, by the norm of the mean over groups of tasks.
 
     On average noise lengthens a mean, so the estimate is biased upwards and stops at a sampling floor (`neu_squared`
@@ -92,7 +96,8 @@ def neu_loss(parameters: Parameters, batch: Batch, config: PretrainConfig, n_gro
     return NeuEstimate(mean.norm().item(), ((g @ direction).std() / math.sqrt(n_groups)).item())
 
 
-def neu_squared(parameters: Parameters, batch: Batch, config: PretrainConfig, n_groups: int = 32) -> NeuEstimate:
+@door
+def neu_squared(parameters: Parameters, batch: Batch, config: PretrainConfig, n_groups: Count = 32) -> NeuEstimate:
     """J^2 without bias: the mean of g_a . g_b over pairs of different, independent groups; it may come out negative.
 
     The standard error is the jackknife's. n_groups must divide the number of tasks (else ValueError).

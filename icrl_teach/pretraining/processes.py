@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, distributed, nn
 
+from icrl_teach._validate import shown
 from icrl_teach.pretraining.batches import Batch
 from icrl_teach.pretraining.losses import Learner
 
@@ -47,7 +48,7 @@ def own_device(device: str | torch.device) -> torch.device:
         torch.ones(1, device=chosen).item()  # a device that computes, and gives the result back
     except (RuntimeError, AssertionError) as error:
         reason = first_line(error)
-        raise ValueError(f"device is {str(device)!r}, which cannot be used here ({reason}); try 'cpu'") from None
+        raise ValueError(f"device is {shown(str(device))}, which cannot be used here ({reason}); try 'cpu'") from None
     return chosen
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 from tqdm import tqdm
 
+from icrl_teach._door import door, inside
 from icrl_teach._validate import check_count
 from icrl_teach.pretraining.batches import Batch, draw_batch, held_out
 from icrl_teach.pretraining.checkpoints import (
@@ -75,7 +76,7 @@ def _evaluate(run: Run, test: dict[str, Batch]) -> None:
     history.setdefault("step", []).append(run.result.steps)
     history.setdefault("loss", []).append(recent.tolist())
     for family, batch in test.items():
-        errors = vmap(lambda one, b=batch: value_error(one, b, run.config))(theta)
+        errors = vmap(lambda one, b=batch: inside(value_error)(one, b, run.config))(theta)
         name = "error" if family == run.config.family else f"error {family}"
         history.setdefault(name, []).append(errors.tolist())
 
@@ -84,7 +85,7 @@ def train_step(run: Run, network: nn.Module) -> None:
     """One step of Adam on a fresh batch: of every seed its own tasks, of every process its share of them."""
     config, (rank, world) = run.config, rank_and_world()
     n_seeds = len(config.seeds)
-    batch = draw_batch(config, run.generator, config.n_tasks * n_seeds).split(n_seeds)
+    batch = inside(draw_batch)(config, run.generator, config.n_tasks * n_seeds).split(n_seeds)
     losses = network(*my_share(batch, rank, world))
     run.optimiser.zero_grad(set_to_none=True)
     losses.sum().backward()
@@ -119,6 +120,7 @@ def _loop(run: Run, network: nn.Module, save: Save, watch: Watch | None, progres
         save(run, True)
 
 
+@door
 def pretrain(
     config: PretrainConfig,
     *,
