@@ -120,6 +120,7 @@ EXAMPLES = {
     "progress": lambda: False,
     "queries": lambda: FEATURES,
     "query": lambda: None,
+    "trajectory_prompt.queries": lambda: [0],
     "result": lambda: RESULT,
     "resume": lambda: False,
     "reward": lambda: np.ones(3),
