@@ -228,9 +228,6 @@ def build_prompt(
 
 
 def _with_queries(x: Tensor, queries: Tensor) -> Tensor:
-    expected = (*x.shape[:-2], queries.shape[-2] if queries.ndim > 1 else 1, x.shape[-1])
-    if queries.shape != expected:
-        raise ValueError(f"queries has shape {tuple(queries.shape)}; it must have shape (..., q, d), here {expected}")
     dtype = torch.promote_types(x.dtype, queries.dtype)
     return torch.cat([x.to(dtype), queries.to(dtype)], dim=-2)
 
@@ -276,7 +273,10 @@ def trajectory_prompt(
         # A walk that terminated left a query position behind it, for which the first of `queries` now stands.
         columns = np.append(columns if trajectory.continues[-2] else columns[:-1], asked)
     if v0 is not None:
-        v0 = finite_array("v0", v0, 1)[columns]
+        v0 = finite_array("v0", v0, 1)
+        if len(v0) != len(table):
+            raise ValueError(f"v0 has shape {v0.shape}; it must have shape (S,), here ({len(table)},)")
+        v0 = v0[columns]
     return build_prompt(
         table[columns[:n_positions]],
         trajectory.rewards,

@@ -239,7 +239,7 @@ def test_odd_flags_and_queries_are_refused():
         ({"source": [False, True, False], "continues": [True, True, False]}, "continues is set where source is not"),
         ({"source": [True, False]}, r"source has shape \(2,\); it must have shape \(..., m\+1\), where m is 2"),
         ({"continues": [0, 2, 0]}, r"continues holds 2\.0; a flag is False or True"),
-        ({"queries": [[1.0]]}, r"queries has shape \(1, 1\); it must have shape .* \(1, 2\)"),
+        ({"queries": [[1.0]]}, r"queries has shape \(1, 1\); it must have shape \(..., q, d\), where d is 2"),
         ({"queries": [1.0, 1.0]}, "queries has shape"),
         ({"v0": [0.0] * 3, "gamma": 0.9, "queries": x}, r"v0 has shape \(3,\); it must have shape \(6,\)"),
         ({"v0": [0.0] * 3, "gamma": 1.0, "source": [True, True, False]}, "gamma is 1.0"),
@@ -248,6 +248,6 @@ def test_odd_flags_and_queries_are_refused():
             build_prompt(x, r, **arguments)
     with pytest.raises(ValueError, match=r"queries is .* give at least one state"):
         trajectory_prompt(Trajectory([0, 1], [1.0]), np.eye(2), queries=[2])
-    with pytest.raises(ValueError, match=r"Z is an array of shape \(5, 3\) .*; it must be a tensor"):
+    with pytest.raises(ValueError, match=r"Z is an array of shape \(5, 3\) .*; it must be a torch tensor"):
         Prompt(build_prompt(x, r).numpy())
     assert Prompt(build_prompt(x, r)).to(torch.float32).Z.dtype == torch.float32
