@@ -216,7 +216,7 @@ def check_finite_tensor(name: str, tensor: Any) -> None:
     if torch.compiler.is_compiling():
         return
     try:
-        finite = bool(torch.isfinite(tensor).all())
+        finite = math.isfinite(tensor.detach().sum().item()) or bool(torch.isfinite(tensor).all())  # one pass, mostly
     except RuntimeError:  # under vmap, and of tensors without data
         return
     if not finite:
