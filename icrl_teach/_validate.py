@@ -98,6 +98,8 @@ def check_probability(name: str, value: Any) -> float:
 
 def check_count(name: str, value: Any, least: int | None = 1, most: int = MOST) -> int:
     """Return a whole number. Raises ValueError if it is not whole, below `least` or above `most`."""
+    if type(value) is int and (least is None or least <= value) and abs(value) <= most:  # mostly, and at no cost
+        return value
     whole = not isinstance(value, bool | np.bool_) and (number := _number(name, value)).is_integer()
     if not whole or (least is not None and number < least):
         bound = "" if least is None else f" of at least {least}"
