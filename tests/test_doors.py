@@ -91,7 +91,7 @@ EXAMPLES = {
     "generator": generator,
     "index": lambda: 0,
     "initial_error": lambda: 1.0,
-    "keys": lambda: FEATURES[-1:],
+    "sources": lambda: FEATURES[-1:],
     "label": lambda: "0",
     "labels": lambda: None,
     "read_features.labels": lambda: ("a",),
