@@ -68,10 +68,13 @@ REFUSED = {
         "state;reward;next_state\na;b;1;c\n",
         ["4 fields where the header has 3; quote states that contain a semicolon"],
     ),
-    "short row": (H + "a,1\n", ["line 2: 2 fields where the header has 3; complete the row; the row is ['a', '1']"]),
+    "short row": (
+        H + "a,1\n",
+        ["line 2: 2 fields where the header has 3; complete the row, or remove it; the row is ['a', '1']"],
+    ),
     "cut in the middle": (H + "a,1,b\nb,", ["line 3: 2 fields where the header has 3; complete the row"]),
-    "open quote": (H + 'a,1,"b\n' + "c,1,d\n" * 5, ["a quotation mark is opened and never closed; close it"]),
-    "open quote, long": (H + 'a,1,"b\n' + "c,1,d\n" * 40_000, ["a quotation mark is opened and never closed"]),
+    "open quote": (H + 'a,1,"b\n' + "c,1,d\n" * 5, ["line 2: a quotation mark is opened and never closed; close it"]),
+    "open quote, long": (H + 'a,1,"b\n' + "c,1,d\n" * 40_000, ["line 2: a quotation mark is opened and never closed"]),
     "quote inside": (H + 'a,1,"b"c"\n', ["line 2: ", 'inside quotes a quotation mark is written twice ("")']),
     # columns
     "no reward": ("state,next_state\na,b\n", ["column 'reward' is missing", "give another name with --columns reward"]),

@@ -375,6 +375,10 @@ def session_log(rows: list[str], header: str = "episode,state,reward,next_state"
     return "\n".join([header, *rows]) + "\n"
 
 
+FLAGS = "state,reward,next_state,terminated,truncated\n"
+DONE = "state,reward,next_state,done\n" + "s,0,m,0\nm,1,END,1\n" * 12
+
+
 @pytest.mark.parametrize(
     ("text", "fragment"),
     [
@@ -394,7 +398,8 @@ def session_log(rows: list[str], header: str = "episode,state,reward,next_state"
             session_log(["1,a,1,a,5", "1,a,1,a,5"], "episode,state,reward,next_state,time"),
             "first at log.csv, line 3: repeated?",
         ),
-        (SESSIONS + "30,m,1,END\n", "1 episode of 31 begin in the middle (nearly all begin in 's'), first at"),
+        (DONE + "m,1,END,1\n" * 2, "2 rows the same as the row before, first at log.csv, line 26: repeated?"),
+        (SESSIONS + "30,m,1,END\n", "1 episode of 31 begins in the middle (nearly all begin in 's'), first at"),
         ("state,reward,next_state,terminated\na,1,b,0\nb,1,a,0\n", "no row is marked as terminated"),
         ("state,reward,next_state,done\na,1,b,1\nb,1,a,0\n", "'done' does not tell an end from a time limit"),
     ],
@@ -415,6 +420,9 @@ def test_suspicious_data_are_read_with_a_warning(tmp_path, text, fragment):
         session_log(["1,wall,0,wall"] * 3 + ["1,wall,1,END"]),  # a step may stay where it is
         "state,reward,next_state\n1,0,2\n2,1,10\n10,0,1\n",
         session_log([f"{i},{'s' if i % 2 else 'm'},1,END" for i in range(20)]),  # two usual starts
+        FLAGS + "m,1,END,1,0\n" * 20,  # walks of one step, as a bandit's
+        FLAGS + "s,0,m,0,0\nm,1,END,1,0\nm,1,END,1,0\n" * 5 + "m,0,m,0,0\nm,1,END,1,0\n",  # others begin in m
+        FLAGS.replace("next_state,", "") + "s,1,1,0\n" * 20,
     ],
 )
 def test_sound_data_are_read_without_a_word(tmp_path, text):

@@ -94,14 +94,17 @@ class TextSource(Source):
         self.cut_short = not line.endswith(("\n", "\r"))
 
     def _numbered(self) -> Iterator[tuple[int, list[str]]]:
+        begins = self._before + 1  # a row with a quotation mark may hold line ends
         try:
             for row in self._reader:
                 yield self._before + self._reader.line_num, row
+                begins = self._before + self._reader.line_num + 1
         except csv.Error as error:
+            at = self._before + self._reader.line_num
             what = f'{error}; inside quotes a quotation mark is written twice (""), or {EXPORT}'
             if "field limit" in str(error) or "unexpected end" in str(error):
-                what = "a quotation mark is opened and never closed; close it, or leave it out"
-            raise LogError(f"{self.place(self._before + self._reader.line_num)}: {what}") from None
+                at, what = begins, "a quotation mark is opened and never closed; close it, or leave it out"
+            raise LogError(f"{self.place(at)}: {what}") from None
 
     def chunks(self, wanted: Sequence[int]) -> Iterator[Chunk]:
         """The rows, each as wide as the header; rows of empty fields are left out."""
@@ -120,7 +123,7 @@ class TextSource(Source):
 
     def _refuse_width(self, at: int, row: list[str]) -> None:
         found, width = counted(len(row), "field"), len(self.header)
-        remedy = "complete the row"
+        remedy = "complete the row, or remove it"
         for mark in SEPARATORS:
             if mark != self.separator and len(row) == 1 and row[0].count(mark) == width - 1:
                 remedy = f"separator is {mark!r} here and {self.separator!r} in the header; use one of them"

@@ -55,15 +55,21 @@ def _zero_rewards(walks: Walks) -> Iterator[str]:
 
 
 def _repeated(walks: Walks) -> Iterator[str]:
-    """Rows that say the same twice, where that is no step: with one time, or in a log of events."""
-    table = walks.table
-    if table.times is None and table.next_states is not None:
-        return
-    same = np.ones(len(table.at) - 1, dtype=bool)
-    for column in (table.states, table.rewards, table.episodes, table.times, table.actions):
-        if column is not None:
-            same &= column[1:] == column[:-1]
-    if (rows := np.flatnonzero(same) + 1).size:
+    """Rows that say the same twice, where that is no step: with one time, in a log of events, or behind an end.
+
+    What repeats the end of a longer walk reads as a walk of one step, and is one if other walks begin in that state.
+    """
+    table, n = walks.table, len(walks.table.at)
+    same = np.arange(n) > 0
+    for name, column in vars(table).items():
+        if isinstance(column, np.ndarray) and name != "at":
+            same[1:] &= column[1:] == column[:-1]
+    begins = np.r_[True, (walks.terminated | walks.cut)[:-1]]
+    original = np.maximum.accumulate(np.where(same, 0, np.arange(n)))  # the first of rows that say the same
+    behind = same & begins & ~begins[original]
+    behind &= ~np.isin(table.states, table.states[begins & ~behind])
+    inside = same & ~begins & (table.times is not None or table.next_states is None)
+    if (rows := np.flatnonzero(behind | inside)).size:
         yield f"{counted(rows.size, 'row')} the same as the row before, first at {table.place(int(rows[0]))}: repeated?"
 
 
@@ -95,10 +101,10 @@ def _starts(walks: Walks) -> Iterator[str]:
     if odd.size and counts.max() >= USUAL_START * len(begins):
         passed = np.isin(table.states[odd], walks.next_states[~walks.terminated])
         if passed.any():
-            first = int(odd[passed][0])
+            first, verb = int(odd[passed][0]), "begins" if passed.sum() == 1 else "begin"
             yield (
-                f"{counted(int(passed.sum()), 'episode')} of {len(begins):,} begin in the middle (nearly all begin in "
-                f"{shown(table.names[usual])}), first at {table.place(first)} in "
+                f"{counted(int(passed.sum()), 'episode')} of {len(begins):,} {verb} in the middle (nearly all begin "
+                f"in {shown(table.names[usual])}), first at {table.place(first)} in "
                 f"{shown(table.names[table.states[first]])}: is the beginning missing?"
             )
 
