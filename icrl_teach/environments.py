@@ -9,8 +9,11 @@ A time limit is neither: a truncated walk keeps its last state, from which its l
 
 from __future__ import annotations
 
+import math
+import operator
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -23,6 +26,7 @@ from icrl_teach.mrp import MarkovRewardProcess, Trajectory, cumulative_rows
 from icrl_teach.spaces import number_observations
 
 Episodes = Literal["restart", "terminal"]
+RESET, STEP = "observation, info", "observation, reward, terminated, truncated, info"
 
 
 def _make(env: Any) -> gym.Env[Any, Any]:
@@ -37,6 +41,28 @@ def _make(env: Any) -> gym.Env[Any, Any]:
     if not isinstance(env, gym.Env):
         raise ValueError(f"env is {shown(env)}; it must be a gymnasium.Env or the name of one, such as 'FrozenLake-v1'")
     return env
+
+
+def _complete(env: Any) -> Any:
+    """The environment, made if it is a name. Raises ValueError if it lacks a space."""
+    made = _make(env)
+    for name in ("observation_space", "action_space"):
+        if not isinstance(getattr(made, name, None), gym.Space):
+            raise ValueError(f"env {shown(made)} has no {name}; give it one, such as gymnasium.spaces.Discrete(4)")
+    return made
+
+
+def _answer(call: str, answer: Any, parts: str) -> Any:
+    """What an environment gave, in as many parts as Gymnasium's interface has."""
+    if not isinstance(answer, tuple | list) or len(answer) != len(parts.split(", ")):
+        raise ValueError(f"env.{call} gave {shown(answer)}; it must give ({parts}): correct the environment")
+    return answer
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_ | int):  # NaN would count as True
+        raise ValueError(f"env.step gave {name} {shown(value)}; it must be True or False: correct the environment")
+    return bool(value)
 
 
 def _actions(env: Any) -> tuple[int, int]:
@@ -55,6 +81,24 @@ def _policy(policy: ArrayLike | None, n_states: int, n_actions: int) -> Float[np
     return probability_rows("policy", policy, (n_states, n_actions))
 
 
+def _outcomes(table: Any, s: int, a: int, n_states: int) -> list[tuple[float, int, float, bool]]:
+    """What a transition table lists for one state and action. A next state behind an end is not looked at."""
+    try:
+        listed = [
+            (float(p), 0 if done else operator.index(s_next), float(reward), bool(done))
+            for p, s_next, reward, done in table[s][a]
+        ]
+        sound = all(0.0 <= p <= 1.0 and to in range(n_states) and math.isfinite(r) for p, to, r, _ in listed)
+    except (LookupError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise ValueError(
+            f"env has a transition table whose P[{s}][{a}] is no list of (probability, next_state, reward, done) with "
+            f"next states 0 to {n_states - 1} and finite rewards: correct the table"
+        )
+    return listed
+
+
 @door
 def mrp_from_env(
     env: Any, policy: ArrayLike | None, gamma: Discount, episodes: Episodes = "restart"
@@ -66,9 +110,10 @@ def mrp_from_env(
     every state can end. An entry flagged done terminates (episodes="terminal") or leads to the start distribution
     ("restart"), whatever next state it lists; entries that list the same next state twice add up. r(s) is the mean
     reward over actions and next states. Time limits are no part of the process.
-    Raises ValueError for an environment without a table, spaces that are not Discrete from 0, or a bad policy.
+    Raises ValueError for an environment without a table or with a broken one, spaces that are not Discrete from 0, or a
+    bad policy.
     """
-    made: Any = _make(env)
+    made = _complete(env)
     for name, space in (("observation_space", made.observation_space), ("action_space", made.action_space)):
         if not isinstance(space, gym.spaces.Discrete) or int(space.start) != 0:
             raise ValueError(
@@ -84,18 +129,22 @@ def mrp_from_env(
         )
     probabilities = _policy(policy, n_states, n_actions)
     P, r, terminal = np.zeros((n_states, n_states)), np.zeros(n_states), np.zeros(n_states)
-    start = np.asarray(start, dtype=np.float64)
-    for s, actions in table.items():
-        for a, outcomes in actions.items():
-            for p, s_next, reward, done in outcomes:
-                weight = probabilities[s, a] * p
-                r[s] += weight * reward
-                if not done:
-                    P[s, s_next] += weight
-                elif episodes == "restart":
-                    P[s] += weight * start
-                else:
-                    terminal[s] += weight
+    start = probability_rows("initial_state_distrib of env", start, (n_states,))
+    for s, a in product(range(n_states), range(n_actions)):
+        for p, s_next, reward, done in _outcomes(table, s, a, n_states):
+            weight = probabilities[s, a] * p
+            r[s] += weight * reward
+            if not done:
+                P[s, s_next] += weight
+            elif episodes == "restart":
+                P[s] += weight * start
+            else:
+                terminal[s] += weight
+    if gamma == 1.0 and not terminal.any():
+        why = "with episodes='restart' walks go on for ever; take episodes='terminal'"
+        if episodes == "terminal":
+            why = "under this policy no episode ever ends; take another policy"
+        raise ValueError(f"gamma is 1, and {why}, or gamma=0.99")
     return MarkovRewardProcess(P, r, gamma, start, terminal=terminal)
 
 
@@ -117,9 +166,10 @@ def rollout(
     A step that terminated ends its walk (episodes="terminal") or leads to the state that `env.reset` returns next
     ("restart"). A truncated walk keeps its last state as a landing, and the next begins after a reset.
     Raises ValueError for n_steps < 1, a negative seed, spaces that cannot be numbered, an observation outside its
-    space, a reward that is no finite number, or a bad policy.
+    space, a reward that is no finite number, an answer that is not Gymnasium's, or a bad policy. What the environment
+    itself raises comes through as it is.
     """
-    made = _make(env)
+    made = _complete(env)
     n_actions, first_action = _actions(made)
     numbering = number_observations(made.observation_space, bins)
     cumulative = cumulative_rows(_policy(policy, len(numbering.labels), n_actions))
@@ -127,15 +177,17 @@ def rollout(
     uniforms = np.random.default_rng([seed, 1]).random(n_steps)
     states, actions, following = np.empty((3, n_steps), dtype=np.int64)
     rewards, ended, cut = np.empty(n_steps), np.zeros(n_steps, dtype=bool), np.zeros(n_steps, dtype=bool)
-    state = numbering.index(made.reset(seed=seed)[0])
+    state = numbering.index(_answer("reset", made.reset(seed=seed), RESET)[0])
     for t in range(n_steps):
         states[t], actions[t] = state, bisect_right(cumulative[state], uniforms[t])
-        observation, reward, terminated, truncated, _ = made.step(first_action + int(actions[t]))
+        answer = made.step(first_action + int(actions[t]))
+        observation, reward, terminated, truncated, _ = _answer("step", answer, STEP)
         rewards[t] = check_finite(f"the reward of step {t}", reward)
+        terminated, truncated = _flag("terminated", terminated), _flag("truncated", truncated)
         if not terminated:
             state = following[t] = numbering.index(observation)
         if terminated or truncated:  # an environment is never stepped after its end
-            state = numbering.index(made.reset()[0])
+            state = numbering.index(_answer("reset", made.reset(), RESET)[0])
         if terminated:
             following[t] = state
         ended[t], cut[t] = terminated and episodes == "terminal", truncated and not terminated

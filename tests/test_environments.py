@@ -356,6 +356,84 @@ def test_a_reward_that_is_no_number_is_named():
         rollout(Says(gym.spaces.Discrete(3), 1, float("nan")), None, 3, 0)
 
 
+@pytest.mark.parametrize(
+    ("method", "answer", "message"),
+    [
+        ("reset", 3, r"env.reset gave 3; it must give \(observation, info\): correct"),
+        (
+            "step",
+            (1, 0.0, False, {}),
+            r"env.step gave \(1, 0.0, .*\); it must give \(observation, reward, terminated, ",
+        ),
+        ("step", (1, 0.0, float("nan"), False, {}), "env.step gave terminated nan; it must be True or False"),
+        ("step", (1, 0.0, False, None, {}), "env.step gave truncated None; it must be True or False"),
+    ],
+)
+def test_an_answer_that_is_not_gymnasium_s_is_named(method, answer, message):
+    env = Says(gym.spaces.Discrete(3), 1)
+    setattr(env, method, lambda *_, **__: answer)
+    with pytest.raises(ValueError, match=message):
+        rollout(env, None, 3, 0)
+
+
+def test_what_an_environment_itself_raises_comes_through():
+    env = Says(gym.spaces.Discrete(3), 1)
+    env.step = lambda action: {}["its own mistake"]
+    with pytest.raises(KeyError, match="its own mistake"):
+        rollout(env, None, 3, 0)
+
+
+@pytest.mark.parametrize("door", [lambda env: mrp_from_env(env, None, 0.9), lambda env: rollout(env, None, 3, 0)])
+def test_an_environment_without_spaces_is_refused(door):
+    with pytest.raises(ValueError, match="has no observation_space; give it one"):
+        door(gym.Env())
+
+
+class Listed(gym.Env):
+    """Two states and one action; from each, `outcomes`."""
+
+    observation_space, action_space = gym.spaces.Discrete(2), gym.spaces.Discrete(1)
+
+    def __init__(self, outcomes, start=(1.0, 0.0)):
+        self.P, self.initial_state_distrib = {s: {0: outcomes} for s in (0, 1)}, start
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        [(1.0, 2, 0.0, False)],
+        [(1.0, -1, 0.0, False)],  # not the last state, as an index would have it
+        [(1.0, 0.5, 0.0, False)],
+        [(1.0, 0, float("nan"), False)],
+        [(1.5, 0, 0.0, False), (-0.5, 1, 0.0, False)],
+        [(1.0, 0, 0.0)],
+        None,
+    ],
+)
+def test_a_broken_transition_table_is_refused(outcomes):
+    with pytest.raises(
+        ValueError, match=r"whose P\[0\]\[0\] is no list of \(probability, .* 0 to 1 and finite rewards"
+    ):
+        mrp_from_env(Listed(outcomes), None, 0.9)
+
+
+def test_a_table_s_next_state_behind_an_end_is_not_looked_at():
+    assert mrp_from_env(Listed([(1.0, 7, 2.0, True)]), None, 1.0, "terminal").value().tolist() == [2.0, 2.0]
+
+
+def test_a_broken_start_distribution_is_refused():
+    with pytest.raises(ValueError, match=r"initial_state_distrib of env has shape \(3,\); it must have shape \(2,\)"):
+        mrp_from_env(Listed([(1.0, 0, 0.0, True)], (1.0, 0.0, 0.0)), None, 0.9)
+
+
+def test_gamma_of_1_is_refused_with_the_remedy_where_no_episode_ends():
+    with pytest.raises(ValueError, match=r"gamma is 1, and with episodes='restart' .*; take episodes='terminal', or"):
+        mrp_from_env("FrozenLake-v1", None, 1.0)
+    always_up = np.eye(4)[np.zeros(48, dtype=int)]
+    with pytest.raises(ValueError, match="gamma is 1, and under this policy no episode ever ends; take another policy"):
+        mrp_from_env("CliffWalking-v1", always_up, 1.0, "terminal")
+
+
 def test_actions_may_count_from_another_number():
     class FromFive(Corridor):
         action_space = gym.spaces.Discrete(2, start=5)
