@@ -269,6 +269,18 @@ def test_demo_says_when_there_was_no_reward():
     assert "warning: all 60 rewards are 0, so every value stays 0: use more --steps" in result.stderr
 
 
+def test_the_demos_picture_says_when_there_was_no_reward(monkeypatch):
+    from icrl_teach import figures
+
+    titles, curves = [], figures.curves
+    monkeypatch.setattr(
+        figures, "curves", lambda *args, **kwargs: titles.append(kwargs["title"]) or curves(*args, **kwargs)
+    )
+    for steps in (60, 4000):
+        assert run("demo", "--steps", steps, "--layers", 2).exit_code == 0
+    assert ["no reward among them: every value stays 0" in title for title in titles] == [True, False]
+
+
 def test_demo_prints_what_it_wrote(tmp_path):
     result = run("demo", "--family", "loop", "--steps", 60, "--layers", 6)
     assert result.exit_code == 0

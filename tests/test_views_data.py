@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import guards
+from icrl_teach import rollout
 
 matplotlib.use("Agg")
 
@@ -94,3 +95,41 @@ def test_lesson_12_the_lesson_s_own_reading_is_what_the_view_draws():
         prompt = lesson["trajectory_prompt"](walks, lesson["one_hot"](4, module.TAU))
         memories = lesson["read"](prompt, module.GAMMA, module.N_LAYERS).numpy()  # (L, 2, columns)
         np.testing.assert_allclose(trace[1:, -2:], memories, atol=1e-12)
+
+
+def close_to(share, exact, count) -> None:
+    """A share of `count` independent draws lies within five standard errors, and one draw, of the exact one."""
+    error = np.sqrt(exact * (1 - exact) / np.maximum(count, 1))
+    assert (np.abs(share - exact) <= 5 * error + 1 / np.maximum(count, 1)).all()
+
+
+def test_lesson_11_the_file_comes_from_the_shop_whose_exact_values_are_told(tmp_path):
+    module, shop = view("11"), view("11").the_shop()
+    module.shop_export(tmp_path / "export.csv", sessions=6000, seed=5, stops=10_000)
+    pages: dict[str, list[str]] = {}
+    margins = []
+    *lines, torn = (tmp_path / "export.csv").read_text(encoding="utf-8").splitlines()[1:]
+    for line in lines:
+        _, session, _, _, margin, page = line.split(";")
+        pages.setdefault(session, []).append(page)
+        margins += [float(margin.replace(",", "."))] if page == "thanks" else []
+    steps = np.zeros((6, 7))
+    for walk in pages.values():
+        numbers = [module.PAGES.index(page) for page in walk]
+        np.add.at(steps, (numbers, [*numbers[1:], 6]), 1)
+    count = steps.sum(axis=1, keepdims=True)
+    close_to(steps[:, :6] / count, shop.transition, count)
+    first = np.bincount([module.PAGES.index(walk[0]) for walk in pages.values()], minlength=6)
+    close_to(first / len(pages), shop.start, len(pages))
+    assert abs(np.mean(margins) - shop.reward[5]) < 5 * np.std(margins) / np.sqrt(len(margins))
+    assert torn.endswith("sear") and len(pages) == 6000
+
+
+def test_lesson_11_the_counter_is_its_table():
+    module = view("11")
+    walk = rollout(module.Counter(), None, 40_000, 3, bins=[[0.3, 0.9, 1.5, 2.1, 2.7]])
+    steps = np.zeros((2, 6, 6))
+    np.add.at(steps, (walk.actions, walk.states[:-1], walk.states[1:]), 1)
+    count = steps.sum(axis=2, keepdims=True)
+    close_to(steps / np.maximum(count, 1), module.counter_table(), count)
+    np.testing.assert_array_equal(walk.rewards, -walk.states[:-1] - 2.0 * walk.actions)
