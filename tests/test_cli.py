@@ -514,7 +514,8 @@ def test_evaluate_prints_a_table_and_warns_on_stderr(tmp_path):
     for (*_, value), entry in zip(rows, got["states"], strict=True):
         assert float(value) == pytest.approx(entry["value"], rel=1e-5)
     warnings = result.stderr.splitlines()
-    assert warnings[0].startswith("icrl-teach: warning: 'end' was seen at the very end only and never left")
+    assert warnings[0].startswith("icrl-teach: warning: 'end' was seen at the end of walks only and never left")
+    assert warnings[0].endswith("so its value is a guess from other states, which states that lead to it share")
     assert warnings[1].endswith("left fewer than 10 times, so the value is rough: 'a', 'b', 'c'")
     assert len(warnings) == 2 and len(got["warnings"]) == 2
 

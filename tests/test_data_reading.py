@@ -5,6 +5,8 @@ import gzip
 import io
 import os
 import stat
+import subprocess
+import sys
 import warnings
 import zipfile
 
@@ -410,6 +412,14 @@ def test_suspicious_data_are_read_with_a_warning(tmp_path, text, fragment):
     with pytest.warns(LogWarning) as caught:
         read_trajectory(tmp_path / "log.csv")
     assert [str(entry.message) for entry in caught] == list(log.warnings)
+
+
+def test_a_warning_names_the_line_that_read_the_file(tmp_path):
+    """In a process of its own: here, the checks of shapes stand between."""
+    (tmp_path / "log.csv").write_text("state,reward,next_state\na,0,b\nb,0,a\n")
+    (tmp_path / "mine.py").write_text("import icrl_teach\n\nicrl_teach.read_trajectory('log.csv')\n")
+    run = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "mine.py:3: LogWarning: log.csv: all rewards are 0" in run.stderr
 
 
 @pytest.mark.parametrize(

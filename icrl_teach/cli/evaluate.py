@@ -185,7 +185,8 @@ def warnings_of(result: LogEvaluation, only: int | None = None) -> list[str]:
     found = []
     if never:
         found.append(
-            f"{_names(never)} was seen at the very end only and never left: the log says nothing about what follows it"
+            f"{_names(never)} was seen at the end of walks only and never left: the log says nothing about what "
+            "follows it, so its value is a guess from other states, which states that lead to it share"
         )
     if rare:
         found.append(f"left fewer than {FEW_VISITS} times, so the value is rough: {_names(rare)}")

@@ -228,7 +228,7 @@ def read_trajectory(
     if log.ignored:
         notes.append(unused_columns(log, Path(path).name))
     for note in notes:
-        warnings.warn(note, LogWarning, stacklevel=2)
+        warnings.warn(note, LogWarning, stacklevel=3)  # the line behind the door
     return log.trajectory
 
 
