@@ -39,11 +39,12 @@ class OneLineErrors(click.Group):
         except Exception as error:
             if os.environ.get("ICRL_TEACH_DEBUG"):
                 raise
-            click.echo(f"icrl-teach: error: {one_line(_message(error))}", err=True)
+            click.echo(f"icrl-teach: error: {short_line(_message(error))}", err=True)
             sys.exit(2)
         sys.exit(code if isinstance(code, int) else 0)
 
 
+LONGEST = 470  # with "icrl-teach: warning: " before it, less than 500
 _NO_MEMORY = "not enough memory; use fewer --steps, --layers, --tasks or states, or a shorter log"
 
 
@@ -71,9 +72,16 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
 
 
+def short_line(text: str) -> str:
+    """One line of less than LONGEST characters: long words, which a user or a file wrote, are cut; then the middle."""
+    words = (word if len(word) <= 200 else f"{word[:40]}...{word[-40:]}" for word in one_line(text).split())
+    text = " ".join(words)
+    return text if len(text) < LONGEST else f"{text[:250]} ... {text[-200:]}"
+
+
 def warn(text: str) -> None:
     """One line on stderr that does not end the command."""
-    click.echo(f"icrl-teach: warning: {one_line(text)}", err=True)
+    click.echo(f"icrl-teach: warning: {short_line(text)}", err=True)
 
 
 def given(ctx: click.Context, name: str) -> bool:
