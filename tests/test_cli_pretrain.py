@@ -196,3 +196,10 @@ def test_every_option_is_explained():
     for parameter in cli.main.commands["pretrain"].params:
         assert len(parameter.help.split()) >= 4
     assert run("--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "size", [["--tasks", "10000000"], ["--context", "1000000"], ["--layers", "1000000"]], ids="/".join
+)
+def test_a_step_too_large_for_any_memory_is_refused_before_work_begins(size):
+    fails(run(*size), size[0], "a training step needs about", "and the limit is 64 GiB; lower one of them")

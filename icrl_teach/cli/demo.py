@@ -14,6 +14,7 @@ import numpy as np
 from icrl_teach import __version__
 from icrl_teach._files import atomic_write, try_writing
 from icrl_teach._progress import progress
+from icrl_teach._validate import check_gamma
 from icrl_teach.cli.shell import gamma_option, given, layers_option, tau_option, warn
 from icrl_teach.comparison import DepthComparison, check_steps, compare_by_depth, environment_task, family_task
 from icrl_teach.features import one_hot
@@ -65,6 +66,7 @@ def command(
     exact value of the task.
     """
     _check_task_options(ctx, family)
+    check_gamma(gamma)
     check_steps(steps, layers)
     one_hot(1, tau)  # refuses a bad tau before any work is done
     _check_writable(output)

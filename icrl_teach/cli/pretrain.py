@@ -16,7 +16,9 @@ from typing import Any
 import click
 
 from icrl_teach.cli.shell import given, warn
-from icrl_teach.pretraining.config import CHOICES, PretrainConfig, middle_of
+from icrl_teach.pretraining.config import CHOICES, PretrainConfig, middle_of, step_bytes
+
+MEMORY_LIMIT = 64 * 2**30  # bytes: a large machine's
 
 LEGEND = """
 Theorem 1 builds V's row as alpha (1, 1, -1) and A as beta I; alpha, beta and the cosines say how nearly the learned
@@ -89,6 +91,7 @@ def command(
     from icrl_teach import emergence, pretraining
 
     config = _config(ctx, options, checkpoint if resume else None)
+    _check_memory(config)
     result = pretraining.pretrain(
         config, checkpoint=checkpoint, resume=resume, progress=sys.stderr.isatty(), device=device
     )
@@ -118,6 +121,16 @@ def _config(ctx: click.Context, options: dict[str, Any], resumed: Path | None) -
     if (first, n_seeds) != (config.seeds[0], len(config.seeds)):
         fields["seeds"] = tuple(range(first, first + n_seeds))
     return replace(config, **fields)
+
+
+def _check_memory(config: PretrainConfig) -> None:
+    """Refuse, before any work, a step that no machine of a reader's has the memory for."""
+    if (need := step_bytes(config)) > MEMORY_LIMIT:
+        sizes = f"{config.n_tasks:,} --tasks, {config.n_windows:,} --windows, a --context of {config.n_context[1]:,}"
+        raise ValueError(
+            f"{sizes}, {config.n_layers:,} --layers and {len(config.seeds):,} --seeds: a training step needs about "
+            f"{need / 2**30:,.3g} GiB, and the limit is {MEMORY_LIMIT / 2**30:g} GiB; lower one of them"
+        )
 
 
 def _text(summary: dict[str, Any]) -> str:

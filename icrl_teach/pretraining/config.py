@@ -85,6 +85,13 @@ class PretrainConfig:
             )
 
 
+def step_bytes(config: PretrainConfig) -> int:
+    """About the most memory that one training step holds: each layer's scores, attention and their slopes (float32)."""
+    columns = config.n_context[1] + 1
+    prompts = config.n_tasks * (config.n_windows + 1) * len(config.seeds)
+    return 4 * prompts * columns * (3 * config.n_layers * columns + config.d + config.n_states[1] ** 2 // columns + 1)
+
+
 def middle_of(least_and_most: tuple[int, int]) -> tuple[int, int]:
     """The range that holds only the middle of another: the size that `held_out` tests."""
     middle = sum(least_and_most) // 2
