@@ -780,3 +780,107 @@ def wait_until(happened):
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+# A notebook of nbformat 4 whose shape is wrong is named with the place; nothing is "could not be judged".
+MISSHAPEN = [
+    (lambda raw: raw["metadata"].update(widgets="lost"), "the notebook's metadata: widgets is text, not an object"),
+    (lambda raw: raw["cells"][0]["outputs"].append({"output_type": "hologram"}), "output 1: output_type is 'hologram'"),
+    (lambda raw: raw["cells"][0]["outputs"].append({"output_type": "display_data"}), "cell 0, output 1 has no data"),
+    (lambda raw: raw["cells"][0].update(source=3), "cell 0: source is a whole number, not text"),
+    (lambda raw: raw["cells"].append("print"), "cell 1 is text, not an object"),
+    (lambda raw: raw["cells"][0].update(attachments="x"), "cell 0: attachments is text"),
+    (lambda raw: raw.pop("metadata"), "the notebook has no metadata"),
+    (lambda raw: raw["metadata"].update(kernelspec="python3"), "kernelspec is text, not an object"),
+    (lambda raw: raw["cells"][0].update(id=7, execution_count=True), "execution_count is true or false"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "said"), MISSHAPEN)
+def test_a_wrong_shape_is_named_with_its_place(tmp_path, spoil, said):
+    path = saved(tmp_path / "n.ipynb", code("print(1)", stdout("1\n")))
+    raw = json.loads(path.read_text())
+    spoil(raw)
+    path.write_text(json.dumps(raw))
+    (found,) = engine.validate([path], Settings()).findings
+    assert found.rule == "schema" and said in found.message
+
+
+@given(st.data())
+def test_whatever_stands_in_a_notebook_is_judged(tmp_path_factory, data):
+    """Any JSON value in the place of any part: a finding may follow, but no guard stumbles."""
+    widget = {documents.WIDGET_STATE: {"version_major": 2, "version_minor": 0, "state": {"a": {"state": {"b": 1}}}}}
+    raw = json.loads(
+        nbformat.writes(notebook(new_markdown_cell("![a](b.png)"), code("1", result("1")), widgets=widget))
+    )
+    places = list(_places(raw))
+    parent, key = data.draw(st.sampled_from(places))
+    parent[key] = data.draw(st.sampled_from([None, True, 3, 0.5, "x", [], ["x"], [3], {}, {"x": 1}, {"state": []}]))
+    path = tmp_path_factory.mktemp("any") / "n.ipynb"
+    path.write_text(json.dumps(raw))
+    assert "stumbled" not in {found.rule for found in engine.validate([path], Settings(), run=False).findings}
+
+
+def _places(node):
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        yield node, key
+        if isinstance(value, dict | list):
+            yield from _places(value)
+
+
+def commanded(folder, *words):
+    command = [sys.executable, "-m", "icrl_teach", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def test_links_in_a_circle_and_pipes_are_findings(tmp_path):
+    (tmp_path / "circle.ipynb").symlink_to("circle.ipynb")
+    (tmp_path / "lost.ipynb").symlink_to("nowhere.ipynb")
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    saved(tmp_path / "good.ipynb", code("1", result("1")))
+    done = commanded(tmp_path, "validate", ".")
+    assert done.returncode == 1 and "unexpected" not in done.stderr
+    assert [line.split("; fix")[0] for line in done.stdout.splitlines() if "; fix" in line] == [
+        "circle.ipynb: is a link that leads to no file",
+        "lost.ipynb: is a link that leads to no file",
+        "pipe.ipynb: is not a file",
+    ]
+
+
+def test_a_file_that_changed_meanwhile_or_cannot_be_written_is_kept(tmp_path, monkeypatch):
+    path = saved(tmp_path / "n.ipynb", code("open('n.ipynb', 'a').write(' ')\nprint(2)", stdout("1\n")))
+    said = []
+    engine.validate([path], Settings(), store=True, show=said.append)
+    assert said[-1].endswith("n.ipynb: kept as it was; the file was changed while it ran")
+    assert "1\\n" in path.read_text()
+
+    path = saved(tmp_path / "m.ipynb", code("print(2)", stdout("1\n")))
+    old = path.read_text()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(update, "atomic_write", refuse)
+    found = engine.validate([path], Settings(), store=True, show=said.append).findings
+    assert said[-1].endswith("kept as it was; Permission denied") and path.read_text() == old
+    assert [finding.rule for finding in found] == ["stale"]
+
+
+def test_a_finding_holds_no_control_characters():
+    line = Finding("stale", "stored a\x00b\x1b[2J, now c", path="n.ipynb").line()
+    assert line == r"n.ipynb: stored a\x00b\x1b[2J, now c"
+
+
+def test_what_a_notebook_started_ends_with_it_and_stderr_stays_clean(tmp_path):
+    """A process in a session of its own; and a kernel that dies at once was measured."""
+    start = "import subprocess\np = subprocess.Popen(['sleep', '300'], start_new_session=True)\nprint(p.pid > 0)"
+    keep = "open('pid', 'w').write(str(p.pid)); None"
+    saved(tmp_path / "a.ipynb", code(start, stdout("True\n")), code(keep, count=2))
+    saved(tmp_path / "b.ipynb", code("import os; os._exit(3)"))
+    saved(tmp_path / "c.ipynb", code("b = []\nwhile True: b.append(bytearray(10**7))"))
+    done = commanded(tmp_path, "validate", ".", "--memory-limit", "300", "--jobs", "1")
+    assert done.stderr == ""
+    assert "exit code 3; its memory was 0 MB" not in done.stdout and "exit code 3" in done.stdout
+    assert "more than the limit of 300 MB" in done.stdout
+    number = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE

@@ -83,6 +83,8 @@ def _run(chosen: list[Path], settings: Any, options: dict[str, Any]) -> int:
 
 def _cells(path: Path) -> int:
     """About how many code cells a file holds, for the progress bar: without reading it as a notebook."""
+    if not path.is_file():  # a pipe would be waited for
+        return 0
     try:
         return path.read_text(encoding="utf-8", errors="ignore").count('"cell_type": "code"')
     except OSError:

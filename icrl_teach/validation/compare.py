@@ -30,6 +30,7 @@ SKIPPED = (
 )  # fmt: skip
 DATA_URI = re.compile(r"data:(image/(?:png|jpeg|gif|webp|bmp));base64,([A-Za-z0-9+/=\s]+)")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+CELL_FILE = r"\S{0,200}[/\\]ipykernel_\d+[/\\]\d+\.py"  # what IPython calls a cell in a warning
 DIFF_LINES = 60  # a diff longer than this is cut: nbdime's time grows with the square of it
 
 
@@ -128,7 +129,7 @@ def sanitizers(file: Path | None) -> dict[str, str]:
     """The patterns of a file in nbval's format, and two that always hold: line ends of another system, and the name
     that IPython gives a cell's code in a warning."""
     # Bounded and tied to a line's start: an open \S* before it takes the square of a long line's length.
-    patterns = {r"\r\n": "\n", r"(?m)^\S{0,200}[/\\]ipykernel_\d+[/\\]\d+\.py": "(cell)"}
+    patterns = {r"\r\n": "\n", rf"(?m)^{CELL_FILE}": "(cell)"}
     if file is not None:
         patterns.update(get_sanitize_patterns(file.read_text(encoding="utf-8")))
     return patterns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,8 +71,13 @@ class Settings:
         return any(fnmatch.fnmatch(self._relative(path), pattern) for pattern in self.exclude)
 
     def _relative(self, path: Path) -> str:
-        path, root = path.resolve(), self.root.resolve()
+        path, root = resolved(path), resolved(self.root)
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def resolved(path: Path) -> Path:
+    """A path without links; one whose links lead round in a circle is kept, where `resolve` would raise."""
+    return Path(os.path.realpath(path))
 
 
 def _first_match(pairs: tuple[tuple[str, Any], ...], name: str) -> Any:
@@ -85,7 +91,7 @@ def load(config: Path | None, first: Path) -> Settings:
     """
     if config is not None:
         return _settings(config, _section(config, required=True) or {})
-    start = first.resolve()
+    start = resolved(first)
     for folder in (start, *start.parents):
         if (file := folder / "pyproject.toml").is_file() and (section := _section(file)) is not None:
             return _settings(file, section)

@@ -14,6 +14,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbval.plugin import find_comment_markers, find_metadata_tags
 
+from icrl_teach.validation import shape
 from icrl_teach.validation.config import Settings
 from icrl_teach.validation.findings import Finding
 
@@ -27,6 +28,16 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 class Unreadable(Exception):
     """The file is no notebook; the text says why."""
+
+    rule = "unreadable"
+    fix = "restore the file from its history"
+
+
+class Malformed(Unreadable):
+    """The file is a notebook, but a part of it has a shape that nothing can work with; the text says which."""
+
+    rule = "schema"
+    fix = "correct that part in a text editor, or restore the file from its history"
 
 
 @dataclass
@@ -64,7 +75,7 @@ class Document:
 
 def read(path: Path, name: str, profile: str, settings: Settings) -> Document:
     """Read a notebook of any format; raises Unreadable with a reason that a person can act on."""
-    text = _text(path)
+    text = text_of(path)
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
@@ -72,6 +83,8 @@ def read(path: Path, name: str, profile: str, settings: Settings) -> Document:
         raise Unreadable(f"not valid JSON: {error.msg}, line {error.lineno}, column {error.colno}{conflict}") from None
     except RecursionError:
         raise Unreadable("nested too deeply to be a notebook") from None
+    except ValueError as error:  # a whole number of thousands of digits
+        raise Unreadable(f"not JSON that Python reads: {_first_line(error).split('; use')[0]}") from None
     if not isinstance(raw, dict):
         raise Unreadable(f"holds a JSON {type(raw).__name__}, not a notebook")
     major = raw.get("nbformat")
@@ -80,18 +93,23 @@ def read(path: Path, name: str, profile: str, settings: Settings) -> Document:
     if major > nbformat.current_nbformat:
         raise Unreadable(f"nbformat {major} is newer than the {nbformat.current_nbformat} that nbformat knows")
     try:
+        if major == 4:
+            shape.check(raw)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             notebook = nbformat.from_dict(nbformat.reads(text, as_version=4))  # nbformat 3 has a class of its own
         _repair(notebook)
+    except shape.Misshapen as error:
+        raise Malformed(f"breaks the notebook format: {error}") from None
     except Exception as error:  # nbformat meets malformed files with many kinds of exceptions
         raise Unreadable(f"not a notebook: {type(error).__name__}: {_first_line(error)}") from None
     return Document(path, name, profile, settings, notebook, text, major)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The text of a file; raises Unreadable where it has none."""
     if not path.is_file():
-        raise Unreadable("is not a file")
+        raise Unreadable("is a link that leads to no file" if path.is_symlink() else "is not a file")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -136,7 +136,7 @@ def _guarded(path: Path, settings: Settings, run: bool, store: bool, tick: Tick,
         document = documents.read(path, name, profile, settings)
         _judge(document, outcome, run, store, tick, show)
     except Unreadable as reason:
-        outcome.findings = [Finding("unreadable", str(reason), path=name, fix="restore the file from its history")]
+        outcome.findings = [Finding(reason.rule, str(reason), path=name, fix=reason.fix)]
     except Exception as error:
         if os.environ.get("ICRL_TEACH_DEBUG"):
             raise
@@ -148,7 +148,7 @@ def _guarded(path: Path, settings: Settings, run: bool, store: bool, tick: Tick,
 
 def shown_name(path: Path) -> str:
     """A path as a reader would type it here: relative where that is shorter."""
-    full, here = path.resolve(), Path.cwd().resolve()
+    full, here = Path(os.path.abspath(path)), Path.cwd()  # links are not followed: that is another file's name
     return full.relative_to(here).as_posix() if full.is_relative_to(here) else path.as_posix()
 
 
@@ -197,7 +197,12 @@ def _store(document: Document, outcome: Outcome, first: execute.Run, verdict: Ve
     for finding in changes:
         show(finding.line().split("; fix:")[0] + (f"\n{indented(finding.detail)}" if finding.detail else ""))
     try:
+        if documents.text_of(document.path) != document.text:
+            raise Unreadable("the file was changed while it ran")
         outcome.changed = update.write(document, notebook)
+    except (Unreadable, OSError) as reason:
+        show(f"{document.name}: kept as it was; {getattr(reason, 'strerror', None) or reason}")
+        return
     except nbformat.ValidationError as error:
         show(f"{document.name}: kept as it was; what would be stored breaks its schema: {str(error).splitlines()[0]}")
         return

@@ -7,6 +7,7 @@ is ended before the machine suffers, and the cell that did it is named.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 import os
@@ -24,6 +25,7 @@ from typing import Any
 import psutil
 from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -88,8 +90,7 @@ class Watch(threading.Thread):
     def look(self) -> None:
         """Measure once; end the kernel if it holds more than it may."""
         if self._looks % 5 == 0:  # asking for children reads the whole process table
-            with suppress(psutil.Error):
-                self._children = self.kernel.children(recursive=True)
+            self.find_children()
         self._looks += 1
         now = 0.0
         for process in (self.kernel, *self._children):
@@ -98,6 +99,17 @@ class Watch(threading.Thread):
         self.cell_peak, self.peak = max(self.cell_peak, now), max(self.peak, now)
         if now > self.limit:
             self.end("memory")
+
+    def find_children(self) -> None:
+        """Note the kernel's children; those that it lost by dying stay noted."""
+        with suppress(psutil.Error):
+            self._children = self.kernel.children(recursive=True) or self._children
+
+    def end_children(self) -> None:
+        """End what the notebook started and did not end, also in a session of its own."""
+        for child in self._children:
+            with suppress(psutil.Error):  # psutil knows a number that another process has now
+                child.kill()
 
     def end(self, why: str) -> None:
         """End the kernel, once, and remember why."""
@@ -196,17 +208,28 @@ def _run_cells(document: Document, client: _Client, result: Run, tick: Callable[
                     result.cells[index] = _run_cell(client, watch, index, cell)
                     tick(document.name)
             client.set_widgets_metadata()
+            watch.find_children()  # while they can still be told from other processes
     except Exception as error:
         result.trouble = _trouble(error, watch, index, document)
         if index is not None:
             peak = watch.cell_peak if watch else 0.0
             result.cells.setdefault(index, CellRun(result.notebook.cells[index].get("outputs", []), 0.0, peak))
     finally:
+        run_sync(_drain)()
         if watch:
             watch.done.set()
+            watch.end_children()
             RUNNING.discard(watch.kernel)
             result.megabytes = watch.peak
     result.seconds = time.monotonic() - start
+
+
+async def _drain() -> None:
+    """Cancel what nbclient left waiting when a kernel died: a loop dropped with it complains on stderr."""
+    if left := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=1.0)
 
 
 def _environment() -> dict[str, str]:
@@ -220,12 +243,14 @@ def _watch(client: _Client, limit: float) -> Watch:
     RUNNING.add(process)
     watch = Watch(process, limit, getattr(provisioner, "process", None))
     client.too_much = lambda: watch.end("flood")
+    watch.look()  # a kernel that dies at once was measured, too
     watch.start()
     return watch
 
 
 def _run_cell(client: _Client, watch: Watch, index: int, cell: NotebookNode) -> CellRun:
     watch.cell_peak, client.sent = 0.0, 0
+    watch.look()
     start = time.monotonic()
     client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
     seconds = time.monotonic() - start

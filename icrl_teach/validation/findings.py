@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 ERROR, WARNING, OFF = "error", "warning", "off"
@@ -115,4 +116,9 @@ class Finding:
     def line(self) -> str:
         """The finding in one line: where, what, and what to do."""
         label = "" if self.level == ERROR else f"{self.level}: "
-        return f"{self.where()}: {label}{self.message}" + (f"; fix: {self.fix}" if self.fix else "")
+        return shown(f"{self.where()}: {label}{self.message}" + (f"; fix: {self.fix}" if self.fix else ""))
+
+
+def shown(text: str) -> str:
+    """One line of text without control characters, which would steer a terminal: each is shown by its escape."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)

@@ -10,10 +10,11 @@ from nbformat import NotebookNode
 
 from icrl_teach.validation import budgets, widget_states
 from icrl_teach.validation.code import DISTRIBUTION
-from icrl_teach.validation.compare import Comparison, compare, readable, sanitizers, tolerance
+from icrl_teach.validation.compare import CELL_FILE, Comparison, compare, readable, sanitizers, tolerance
 from icrl_teach.validation.documents import Document, is_untouched_sheet, markers, tags
 from icrl_teach.validation.execute import CellRun, Run
 from icrl_teach.validation.findings import Finding
+from icrl_teach.validation.stored import remedy_of_stderr
 
 UNWRITTEN = ("NotImplementedError", "NotWrittenYet")  # what a sheet says before its learner wrote anything
 FOLLOWS = ("NameError", "KeyError")  # what a cell raises for lack of what an unwritten one would have made
@@ -102,6 +103,10 @@ def _remedy(error: NotebookNode, failed: int | None) -> str:
     """What to do about an exception; `failed` is the first cell that raised one, if another did before."""
     if error.ename == "ModuleNotFoundError" and (name := re.search(r"No module named '(\w+)", error.evalue)):
         return f"pip install {DISTRIBUTION.get(name[1], name[1])}"
+    if "'widget' is not a recognised GUI loop" in error.evalue:
+        return "pip install ipympl"
+    if error.ename == "StdinNotImplementedError":
+        return "ask for nothing: a run has no keyboard"
     if error.ename == "SyntaxError" and "Missing parentheses" in error.evalue:
         return "translate it from Python 2"
     if error.ename == "NameError" and failed is not None:
@@ -137,7 +142,8 @@ def _differs(document: Document, index: int, result: Comparison) -> Iterator[Fin
     if mismatch := result.mismatch:
         stored, now = readable(mismatch)
         if mismatch.key == "stderr" and "Missing" not in mismatch.words:
-            message, rule, fix = f"now warns (stderr): {now}", "new-warning", "mend what it warns of"
+            now = re.sub(CELL_FILE, "(cell)", now)
+            message, rule, fix = f"now warns (stderr): {now}", "new-warning", remedy_of_stderr(mismatch.now)
         else:
             kind = f" ({mismatch.key})" if mismatch.words else ""
             message, rule, fix = f"stored {stored}, now {now}{kind}", "stale", document.update

@@ -17,6 +17,7 @@ NAMED = (
     r"(?i:arXiv:?|sections?|chapters?|sec\.|eqs?\.|equations?|assumption|theorem|lemma|app\.|appendix|exercises?"
     r"|lessons?|python|version|figures?|fig\.|tables?|part|step|v\.?)"
 )
+HOMES = "root|home|tmp|Users|mnt|private"  # where files of one person lie, and no server has its pages
 NUMBERING = rf"\b{NAMED}\s*[\d.]+(?:\s*(?:,|and|to|or|[-–])\s*[\d.]+)*"
 
 
@@ -112,6 +113,8 @@ def _problem(document: Document, cell, target: str, anchors: set[str]) -> str:
         return (
             "" if unquote(target[11:]) in cell.get("attachments", {}) else "an attachment that the cell does not hold"
         )
+    if re.match(rf"file:|[A-Za-z]:[/\\]|/(?:{HOMES})/", target, re.IGNORECASE):
+        return "a path of one machine"
     if re.match(r"[A-Za-z][\w+.-]*:|//|/|\{", target):  # another scheme, host or server root, or a template
         return ""
     name = unquote(re.split(r"[#?]", target)[0])

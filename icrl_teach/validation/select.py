@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from icrl_teach.validation.config import Settings
+from icrl_teach.validation.config import Settings, resolved
 
 PASSED_OVER = {"node_modules", "__pycache__", "site-packages", "_build"}
 # A change in one of these can change any output: then every notebook is run.
@@ -62,12 +62,12 @@ def shard(paths: list[Path], which: str) -> list[Path]:
 def changed_since(paths: list[Path], revision: str) -> list[Path]:
     """The notebooks that may give other outputs than at a git revision: they changed, or a file that they name did
     (data, a module), or the environment's description did. Raises ValueError where git cannot tell."""
-    changed = {path for folder in {p.resolve().parent for p in paths} for path in _changed(folder, revision)}
+    changed = {path for folder in {resolved(p).parent for p in paths} for path in _changed(folder, revision)}
     if any(ENVIRONMENT.match(path.name) for path in changed):
         return paths
     names = {path.name for path in changed if path.suffix not in (".py", ".ipynb")}
     modules = {part for path in changed if path.suffix == ".py" for part in (path.stem, *path.parent.parts[-3:])}
-    return [path for path in paths if path.resolve() in changed or _touches(path, names, modules)]
+    return [path for path in paths if resolved(path) in changed or _touches(path, names, modules)]
 
 
 def _touches(path: Path, names: set[str], modules: set[str]) -> bool:

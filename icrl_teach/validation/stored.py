@@ -49,7 +49,10 @@ def schema(document: Document) -> Iterator[Finding]:
             nbformat.validate(nbformat.from_dict(json.loads(document.text)))
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        yield document.finding("schema", f"not valid nbformat: {reason[:160]}", fix="open and save it in JupyterLab")
+        reason = re.sub(r"Non-unique cell id (.*?) detected\..*", r"cell id \1 stands more than once", reason)
+        place = "/".join(map(str, getattr(error, "absolute_path", ())))
+        reason = f"{place}: {reason[:160]}" if place else reason[:160]
+        yield document.finding("schema", f"not valid nbformat: {reason}", fix="open and save it in JupyterLab")
 
 
 def size(document: Document) -> Iterator[Finding]:
@@ -138,8 +141,9 @@ def _stains(document: Document, index: int, output: nbformat.NotebookNode) -> It
         fix = "mend it, or tag the cell raises-exception"
         yield document.finding("stored-error", message, index, fix=fix)
     if output.get("name") == "stderr":
-        message = f"stores output on stderr: {documents.joined(output.text).strip()[:80]!r}"
-        yield document.finding("stored-warning", message, index, fix="mend what it warns of")
+        text = documents.joined(output.text)
+        message = f"stores output on stderr: {text.strip()[:80]!r}"
+        yield document.finding("stored-warning", message, index, fix=remedy_of_stderr(text))
     for kind, text in documents.texts(output).items():
         if kind.startswith("application/") or kind == "image/svg+xml":
             continue
@@ -150,6 +154,13 @@ def _stains(document: Document, index: int, output: nbformat.NotebookNode) -> It
                 shown = text[found.start() : found.start() + 40].split("\n")[0]
                 yield document.finding(rule, f"stores {what}: {shown!r}", index, fix=PRIVATE_FIX[rule])
         yield from _names(document, index, text)
+
+
+def remedy_of_stderr(text: str) -> str:
+    """What to do about output on stderr: a progress bar is no warning."""
+    if re.search(r"\d+%\|", text):
+        return "tag the cell nbval-ignore-output and reason-progress-bar, or leave the bar out"
+    return "mend what it warns of"
 
 
 def _names(document: Document, index: int, text: str) -> Iterator[Finding]:
