@@ -24,7 +24,7 @@ from icrl_teach import (
     value_error,
 )
 from icrl_teach.cli.pretrain import summary_text
-from icrl_teach.emergence import sees_column_means
+from icrl_teach.emergence import sees_column_means, used_features
 
 EYE = torch.eye(4, dtype=torch.float64)
 
@@ -195,3 +195,9 @@ def test_features_that_never_occur_do_not_spoil_the_fit():
     run = summarise(result := pretrain(replace(config, n_steps=1)), n_tasks=4)["runs"][0]
     fit = align_scores(learned_parts(result.of_seed(0), config)[1][0, :6, :6])
     assert (run["beta"], run["A_cosine"]) == fit
+
+
+def test_random_features_are_all_used_however_many_states_there_are():
+    config = PretrainConfig(features="random", d=3, n_states=(5, 8))
+    assert used_features(config) == 3
+    assert used_features(PretrainConfig(n_states=(5, 8), d=9)) == 8

@@ -211,3 +211,9 @@ def test_flags_that_cannot_be_are_refused(arguments, message):
             function([[1.0], [2.0], [1.0]], [1.0, 1.0], 0.9, 2, **arguments)
     with pytest.raises(ValueError, match=message):
         icrl.td_errors(np.zeros(3), np.zeros(2), 0.9, **arguments)
+
+
+def test_gamma_1_needs_an_end_within_reach_not_an_end_everywhere():
+    walk = icrl.Trajectory([0, 1, 0, 1, 0], [0.0, 1.0, 0.0, 1.0], terminated=[False, True, False, True])
+    M, Q, rho = icrl.empirical_operators(walk, icrl.one_hot(2, tau=40.0))  # state 0 never ends at once
+    assert np.abs(icrl.operator_td(M, Q, rho, 1.0, 50)[-1] - 1.0).max() < 1e-12

@@ -1,5 +1,6 @@
 """When a value is called rough, unsettled or meaningless: each remark at its edge."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from icrl_teach import Trajectory, certainty_equivalence_value, evaluation, one_hot
 from icrl_teach.cli.evaluate import table_text, warnings_of
-from icrl_teach.evaluation import LogEvaluation, evaluate_trajectory
+from icrl_teach.evaluation import LogEvaluation, bootstrap_interval, evaluate_trajectory
 
 CALM = LogEvaluation(
     labels=("a", "b"),
@@ -125,3 +126,14 @@ def test_depth_without_end_is_refused_where_it_diverges_or_has_too_many_states(r
     monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", 3)
     with pytest.raises(ValueError, match="n_layers is 2,001; with 4 states at most 2,000 layers are computed"):
         evaluate_trajectory(walk, one_hot(4), 0.9, 2_001)
+
+
+def test_an_interval_of_a_state_that_was_never_left_is_nan_without_a_warning():
+    walks = Trajectory.of_transitions(
+        [0, 0, 0], [1.0, 2.0, 3.0], [1, 1, 1], truncated=[True, True, True], labels=["left", "landed in"], query=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        low, high = bootstrap_interval(walks, one_hot(2, 4.0), 0.9, 3, 1.0, np.random.default_rng(0))
+    assert np.isnan([low[1], high[1]]).all()
+    assert low[0] <= high[0]

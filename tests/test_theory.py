@@ -234,3 +234,7 @@ def test_a_negative_beta_gives_a_negative_eigenvalue_whenever_two_states_differ(
     assume(max(np.linalg.norm(features - x, axis=1).max() for x in features) > 0.5)
     M = matching_matrix(MarkovRewardProcess(*random_chain(rng, n_states), 0.5), features, beta)
     assert np.linalg.eigvals(M).real.min() < 0
+
+
+def test_the_bound_starts_at_1_where_no_error_is_given():
+    assert geometric_bound(0.25, 2).tolist() == [1.0, 0.75, 0.5625]

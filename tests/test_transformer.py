@@ -410,3 +410,21 @@ def test_reading_in_shares_equals_one_product(n, threads, rng):
         np.testing.assert_allclose(transformer.row_times(told, E), told.numpy() @ E.numpy(), rtol=0, atol=1e-12)
     finally:
         torch.set_num_threads(before)
+
+
+def test_two_layers_whose_scores_differ_take_the_general_path(rng):
+    network = SoftmaxTransformer.constructed(2, 2, 0.9, tied=False)
+    network.A[1] *= 3.0
+    assert not network.scores_are_fixed()
+    prompt = build_prompt(rng.normal(size=(7, 2)), rng.normal(size=6))
+    Z = prompt
+    for index in range(2):
+        Z = network.layer(Z, index)
+    assert torch.equal(network.values(prompt), Z[value_row(2)])
+
+
+def test_a_new_linear_network_starts_at_a_tenth_of_gaussian_noise():
+    network = LinearTransformer(12, 1, 0.9, torch.Generator().manual_seed(3))
+    drawn = torch.Generator().manual_seed(3)
+    for noise in (network.P, network.Q):
+        assert torch.equal(noise, 0.1 * torch.randn(25, 25, generator=drawn, dtype=torch.float64))
