@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -525,6 +526,9 @@ def read(tmp_path, *cells, profile="own", **metadata):
         ("[a](#Part-one)", False),
         ("[a](#part-1)", True),
         ("[a](https://example.org/x)", False),
+        ("[a](file:///home/ada/x.csv)", True),
+        ("[a](/home/ada/x.csv)", True),
+        ("[a](C:/data/x.csv)", True),
         ("`[a](other.md)`", False),
         ("```\n[a](other.md)\n```", False),
         ("$f[i](x)$", False),
@@ -884,3 +888,41 @@ def test_what_a_notebook_started_ends_with_it_and_stderr_stays_clean(tmp_path):
     assert "more than the limit of 300 MB" in done.stdout
     number = int((tmp_path / "pid").read_text())
     assert not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_command_in_a_finding_can_be_pasted(tmp_path):
+    path = saved(tmp_path / "mit leer né.ipynb", code("print(2)", stdout("1\n")))
+    (found,) = engine.validate([path], Settings()).findings
+    assert shlex.split(found.fix) == ["icrl-teach", "validate", "--update", str(path)]
+
+
+def test_what_is_said_where_nothing_is_to_do(course):
+    """An empty share is no error, and no silence."""
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], cwd=course, check=True)
+    done = commanded(course, "validate", ".", "--changed-since", "HEAD")
+    assert done.returncode == 0 and done.stdout.startswith("no notebook is in what changed since HEAD: nothing to do\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "fix"),
+    [
+        ("input('name? ')", "ask for nothing: a run has no keyboard"),
+        ("import sys; print(' 40%|####      | 2/5', file=sys.stderr)", "tag the cell nbval-ignore-output and"),
+        ("import warnings; warnings.warn('old way')", "mend what it warns of"),
+    ],
+)
+def test_the_remedy_fits_the_fault(tmp_path, source, fix):
+    (found,) = engine.validate([saved(tmp_path / "n.ipynb", code(source))], Settings()).findings
+    assert found.fix.startswith(fix)
+    assert "ipykernel_" not in found.message  # a cell's file has another name in each run
+
+
+@pytest.mark.parametrize("unit", ["`", " ", "e-", "ab."])
+def test_guards_read_long_monotonous_text(tmp_path, unit):
+    """A hundred thousand characters that each once took the square of their number."""
+    text = unit * (100_000 // len(unit))
+    shown = code("1", stdout(text + "\n"), count=1)
+    report = engine.validate([saved(tmp_path / "n.ipynb", new_markdown_cell(text), shown)], Settings(), run=False)
+    assert "stumbled" not in {finding.rule for finding in report.findings}

@@ -59,6 +59,10 @@ def command(paths: tuple[Path, ...], **options: Any) -> int:
         chosen = select.shard(chosen, options["shard"])
     if options["changed_since"]:
         chosen = select.changed_since(chosen, options["changed_since"])
+    if not chosen:
+        which = f"shard {options['shard']}" if options["shard"] else ""
+        since = f"what changed since {options['changed_since']}" if options["changed_since"] else ""
+        click.echo(f"no notebook is in {' of '.join(filter(None, (which, since)))}: nothing to do")
     if options["report"]:
         options["report"].mkdir(parents=True, exist_ok=True)
     return _run(chosen, settings, options)

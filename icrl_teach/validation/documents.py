@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Document:
     @property
     def update(self) -> str:
         """The command that stores fresh outputs."""
-        return f"icrl-teach validate --update {self.name}"
+        return f"icrl-teach validate --update {shlex.quote(self.name)}"
 
     @property
     def language(self) -> str:
@@ -206,8 +207,8 @@ def is_skipped(cell: NotebookNode) -> bool:
 
 def without_code(markdown: str) -> str:
     """Markdown without its code blocks and spans, which are not prose."""
-    text = re.sub(r"^(```+|~~~+).*?^\1[`~]*\s*$", " ", markdown, flags=re.MULTILINE | re.DOTALL)
-    return re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", " ", text)
+    text = re.sub(r"^(```+(?!`)|~~~+(?!~)).*?^\1[`~]*\s*$", " ", markdown, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", " ", text)
 
 
 def is_untouched_sheet(document: Document) -> bool:

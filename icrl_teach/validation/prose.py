@@ -47,7 +47,7 @@ def decimals(markdown: str) -> list[str]:
     )
     text = re.sub(r"^#+\s*\d+(?:\.\d+)*\.?\s", " ", text, flags=re.MULTILINE)
     text = re.sub(NUMBERING, " ", text)
-    text = re.sub(r"\s*\\times\s*10\^\{?(-?\d+)\}?", r"e\1", text)
+    text = re.sub(r"(?<!\s)\s*\\times\s*10\^\{?(-?\d+)\}?", r"e\1", text)
     return [n for n in re.findall(NUMBER + r"(?!\.\d|\w)", text.replace(" e-", "e-")) if re.search(r"[.eE]", n)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ def schema(document: Document) -> Iterator[Finding]:
     """The notebook is valid under the schema of its own format."""
     if document.stored_format < 4:
         message = f"nbformat {document.stored_format}, which current tools no longer write"
-        fix = f"jupyter nbconvert --to notebook --inplace {document.name}"
+        fix = f"jupyter nbconvert --to notebook --inplace {shlex.quote(document.name)}"
         yield document.finding("old-format", message, fix=fix)
         return
     try:
@@ -166,7 +167,7 @@ def remedy_of_stderr(text: str) -> str:
 def _names(document: Document, index: int, text: str) -> Iterator[Finding]:
     names = [*document.settings.user_names, *_own_names()]
     words = [rf"(?<![\w/]){re.escape(name)}(?!\w)" for name in names]
-    prompt = r"\b[a-z_][\w.-]*@[\w-]+:[~/]"  # user@host:~, as a shell's prompt shows it
+    prompt = r"\b[a-z_][\w.-]{0,63}@[\w-]+:[~/]"  # user@host:~, as a shell's prompt shows it
     if found := re.search("|".join([*words, prompt]), text):
         fix = "print nothing that names the account"
         yield document.finding("user-name", f"stores a user's name: {found[0]!r}", index, fix=fix)
