@@ -33,6 +33,14 @@ settings.register_profile("hasty", settings.get_profile("course"), phases=[Phase
 settings.load_profile("course")
 
 
+@pytest.fixture(autouse=True)
+def own_defaults():
+    """A lesson's setup cell, run in a test, may choose double precision; the next test begins as torch does."""
+    before = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(before)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260507)

@@ -144,7 +144,7 @@ def test_outcomes_that_list_the_same_next_state_twice_add_up():
 
 
 @pytest.mark.parametrize(
-    ("name", "n_steps"), [("FrozenLake-v1", 60_000), ("CliffWalking-v1", 50_000), ("Taxi-v4", 50_000)]
+    ("name", "n_steps"), [("FrozenLake-v1", 25_000), ("CliffWalking-v1", 20_000), ("Taxi-v4", 40_000)]
 )
 def test_real_steps_agree_with_the_exact_process(name, n_steps):
     n_states, n_actions = len(RULES[name][1]), RULES[name][2]
@@ -158,7 +158,7 @@ def test_real_steps_agree_with_the_exact_process(name, n_steps):
     np.add.at(counts, (s, s_next), 1)
     assert (mrp.transition[counts > 0] > 0).all()  # never an impossible step
     visits = counts.sum(axis=1)
-    seen = visits >= (300 if name == "Taxi-v4" else 1000)
+    seen = visits >= (250 if name == "Taxi-v4" else 500)
     assert seen.sum() >= 8
     P, v = mrp.transition[seen], visits[seen, None]
     usual = v * P * (1 - P) >= 9  # a normal approximation needs some expected events
