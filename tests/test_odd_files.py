@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import icrl_teach
 from icrl_teach.cli.shell import LONGEST, short_line
+from patience import PATIENCE
 
-PATIENCE = 600  # seconds; guards against hanging only
 MEMORY = 600 * 2**20
 
 
