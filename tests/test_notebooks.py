@@ -94,6 +94,17 @@ def test_an_edited_exercise_is_seen():
     assert update.text_of(sheet) != stored
 
 
+def test_an_answer_to_going_on_alone_stays_in_the_solutions(tmp_path):
+    pytest.importorskip("nbgrader")
+    import notebooks
+
+    sheet = guards.read(SOLUTIONS[0])
+    sheet.cells[-1].metadata["tags"] = ["answer"]
+    (tmp_path / "sheet.ipynb").write_text(update.text_of(sheet), encoding="utf-8")
+    left = [cell.id for cell in notebooks.exercise_from(tmp_path / "sheet.ipynb").cells]
+    assert left == [cell.id for cell in sheet.cells[:-1] if "answer" not in cell.metadata.get("tags", [])]
+
+
 def test_exercises_hold_no_solution():
     for path in EXERCISES:
         text = path.read_text(encoding="utf-8")

@@ -39,7 +39,8 @@ def execute(path: Path, profile: str = "lesson") -> None:
 
 
 def exercise_from(solution: Path) -> NotebookNode:
-    """A sheet for learners: solutions become stubs and outputs go, by nbgrader's own preprocessors."""
+    """A sheet for learners: solutions become stubs, outputs go, by nbgrader's own preprocessors; cells tagged `answer`
+    (what to find when one goes on alone) stay in solutions/."""
     from nbgrader.preprocessors import ClearOutput, ClearSolutions, LockCells
     from traitlets.config import Config
 
@@ -49,6 +50,7 @@ def exercise_from(solution: Path) -> NotebookNode:
     rules.ClearSolutions.end_solution_delimeter = "END SOLUTION"
     notebook = nbformat.read(solution, as_version=4)
     notebook.metadata.pop("widgets", None)
+    notebook.cells = [cell for cell in notebook.cells if "answer" not in cell.metadata.get("tags", [])]
     for preprocessor in (LockCells, ClearSolutions, ClearOutput):
         notebook, _ = preprocessor(config=rules).preprocess(notebook, {})
     for cell in notebook.cells:
