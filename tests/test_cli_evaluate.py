@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from command_line import elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
@@ -99,6 +99,7 @@ def test_a_cut_is_no_end(elsewhere):  # noqa: F811
 
 
 @given(seeds, st.integers(2, 5), st.integers(2, 8), st.sampled_from([0.5, 0.9]))
+@settings(max_examples=15)
 def test_network_operators_and_the_solved_equation_agree(seed, n_states, n_walks, gamma):
     """Three roads: the network's prompt with flags, the operator form, and at tau 30 the certainty equivalence."""
     states, rewards, following, ended, cut = random_walks(np.random.default_rng(seed), n_states, n_walks)
@@ -243,7 +244,7 @@ def test_columns_that_do_not_exist_are_refused(shop):
 # ---------------------------------------------------------------------------------------- real play, through a file
 
 
-@pytest.mark.parametrize(("env", "n_steps"), [("FrozenLake-v1", 40_000), ("Blackjack-v1", 20_000)])
+@pytest.mark.parametrize(("env", "n_steps"), [("FrozenLake-v1", 12_000), ("Blackjack-v1", 8_000)])
 def test_real_play_keeps_its_value_in_a_file(elsewhere, env, n_steps):  # noqa: F811
     """The log gives the values of the rollout; they agree with mean returns, and with the exact ones where known."""
     walk = rollout(gym.make(env, disable_env_checker=True), None, n_steps, 0, "terminal")
@@ -252,10 +253,10 @@ def test_real_play_keeps_its_value_in_a_file(elsewhere, env, n_steps):  # noqa: 
     got = evaluated("log.csv", "--gamma", gamma, "--tau", "30", "--layers", "2000")
     direct = certainty_equivalence_value(walk, gamma)
     exact = mrp_from_env(env, None, gamma, "terminal").value() if env == "FrozenLake-v1" else None
-    for entry in got["states"]:
+    often = [entry for entry in got["states"] if entry["visits"] >= 100]
+    assert len(often) >= 5
+    for entry in often:
         s = walk.labels.index(entry["state"])
-        if entry["visits"] < 200:
-            continue
         assert entry["value"] == pytest.approx(direct[s], abs=1e-6)
         bound = (
             5 * (1.0 if gamma == 1.0 else 0.5) / np.sqrt(entry["returns"])

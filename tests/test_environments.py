@@ -254,23 +254,23 @@ def test_episodes_from_real_steps_have_the_exact_episodic_value(name):
 
 
 def test_blackjack_agrees_with_every_visit_monte_carlo():
-    """50,000 hands, stick from 17 on, gamma = 1: solving the observed chain against averaging what was won."""
+    """25,000 hands, stick from 17 on, gamma = 1: solving the observed chain against averaging what was won."""
     space = gym.spaces.Tuple([gym.spaces.Discrete(32), gym.spaces.Discrete(11), gym.spaces.Discrete(2)])
     labels = number_observations(space).labels
     policy = np.array([[1.0, 0.0] if int(label[1:].split(",")[0]) >= 17 else [0.0, 1.0] for label in labels])
-    walk = rollout(gym.make("Blackjack-v1", disable_env_checker=True), policy, 82_000, 0, "terminal")
+    walk = rollout(gym.make("Blackjack-v1", disable_env_checker=True), policy, 41_000, 0, "terminal")
     s, r, _, terminated, *_ = walk.transitions
-    assert walk.labels == labels and terminated.sum() >= 50_000
+    assert walk.labels == labels and terminated.sum() >= 25_000
     ends = np.flatnonzero(terminated)
     counted = np.arange(ends[-1] + 1)  # whole hands only; the one reward of a hand comes with its end
     won = r[ends[np.searchsorted(ends, counted)]]
     visits = np.bincount(s[counted], minlength=len(labels))
     mean = np.bincount(s[counted], weights=won, minlength=len(labels)) / np.maximum(visits, 1)
     squares = np.bincount(s[counted], weights=won**2, minlength=len(labels)) / np.maximum(visits, 1)
-    often = visits >= 200
+    often = visits >= 100
     error = np.sqrt((squares - mean**2)[often] / visits[often])
     value = certainty_equivalence_value(walk, 1.0)
-    assert often.sum() >= 100
+    assert often.sum() >= 50
     assert (np.abs(value - mean)[often] <= 4 * error + 1e-12).all()
     assert abs(value[walk.index("(20, 10, 0)")] - 0.44) < 0.1 and value[walk.index("(16, 10, 0)")] < -0.4
 

@@ -255,9 +255,9 @@ def test_operators_use_the_score_they_are_given(rng):
 
 
 def test_centred_linear_td_rests_where_linear_td_does_if_that_is_one_point(rng):
-    walk = MarkovRewardProcess(*random_chain(rng, 5), 0.8).sample(200, rng)
+    walk = MarkovRewardProcess(*random_chain(rng, 5), 0.8).sample(60, rng)
     features = rng.standard_normal((5, 2))[walk.states]
-    x = np.hstack([np.ones((201, 1)), np.sqrt(0.5) * features])  # A, 3 x 3, is invertible
+    x = np.hstack([np.ones((61, 1)), np.sqrt(0.5) * features])  # A, 3 x 3, is invertible
     A, b = x[:-1].T @ (x[:-1] - 0.8 * x[1:]), x[:-1].T @ walk.rewards
     centred = centred_linear_td(features, walk.rewards, 0.8, 4000, 0.5, 0.5)[-1]
     assert_close(centred, x @ np.linalg.solve(A, b), 1e-8)
