@@ -23,6 +23,7 @@ from .features import position_features as position_features
 from .features import random_features as random_features
 from .mrp import MarkovRewardProcess as MarkovRewardProcess
 from .mrp import Trajectory as Trajectory
+from .predictions import predict as predict
 from .pretraining.answers import answers as answers
 from .pretraining.answers import constructed_parameters as constructed_parameters
 from .pretraining.answers import initial_parameters as initial_parameters

@@ -16,7 +16,7 @@ import torch
 
 import icrl_teach.checks
 from check_cases import Case, as_given
-from icrl_teach.checks.check import SEED, Check
+from icrl_teach.checks.check import SEED, Check, graded_hints
 from icrl_teach.checks.report import CheckFailed, NotWrittenYet
 
 SHEETS = sorted(m.name for m in pkgutil.iter_modules(icrl_teach.checks.__path__) if m.name.startswith("sheet_"))
@@ -134,3 +134,23 @@ def test_a_typo_is_called_a_typo():
 
     with pytest.raises(CheckFailed, match="A typo\\? Something near is called 'rewards'"):
         BY_NAME[0].values[0].check(typo)
+
+
+def test_graded_hints_come_one_by_one(capsys):
+    hint = graded_hints("the first nudge", "the idea, " + "told at length " * 10)
+    hint(1)
+    assert capsys.readouterr().out == "Hint 1 of 2: the first nudge\n"
+    hint(2)
+    out = capsys.readouterr().out
+    assert out.startswith("Hint 2 of 2: the idea") and all(len(line) <= 88 for line in out.splitlines())
+
+
+@pytest.mark.parametrize("n", [0, 3, -1, True, 1.0, "1", None])
+def test_a_hint_that_is_not_there_is_refused(n):
+    with pytest.raises(ValueError, match=r"n is .*; there are hints 1 to 2: hint\(1\)"):
+        graded_hints("first", "second")(n)
+
+
+def test_there_is_at_least_one_hint():
+    with pytest.raises(ValueError, match="steps is empty"):
+        graded_hints()

@@ -26,7 +26,7 @@ FLOORS = [
     *("pretraining.config", "pretraining.batches", "pretraining.answers", "pretraining.losses"),
     *("pretraining.processes", "pretraining.checkpoints", "pretraining.training", "losses"),
     *("emergence", "course", "comparison", "evaluation", "doctor"),
-    *("figures", "views", "widgets", "checks", "validation", "cli"),
+    *("figures", "predictions", "views", "widgets", "checks", "validation", "cli"),
 ]
 
 PACKAGE = "icrl_teach"

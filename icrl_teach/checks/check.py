@@ -9,12 +9,14 @@ hint is there without a mistake that calls it up.
 from __future__ import annotations
 
 import copy
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from icrl_teach._validate import shown
 from icrl_teach.checks.report import CheckFailed, NotWrittenYet, answer, equal, message, numbers, passed
 
 Function = Callable[..., Any]
@@ -171,3 +173,24 @@ class Check:
                 except CheckFailed as failed:
                     culprit = f"{self.name} calls {earlier.name}, and {earlier.name} is not right yet: mend it first."
                     raise type(failed)(f"{culprit}\n{failed}") from None
+
+
+def graded_hints(*steps: str) -> Callable[[int], None]:
+    """The hints to a challenge, from the first nudge to the idea: `hint(1)` prints the first of them.
+
+    Raises ValueError without steps, or for a number that no hint has.
+
+    >>> hint = graded_hints("Draw the arrows that end at the query.", "Each arrow is a row of the matrix.")
+    >>> hint(2)
+    Hint 2 of 2: Each arrow is a row of the matrix.
+    """
+    if not steps:
+        raise ValueError("steps is empty; give at least one hint")
+
+    def hint(n: Any) -> None:
+        """Print hint n, counted from 1."""
+        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= len(steps):
+            raise ValueError(f"n is {shown(n)}; there are hints 1 to {len(steps)}: hint(1) is the gentlest")
+        print(textwrap.fill(f"Hint {n} of {len(steps)}: {steps[n - 1]}", 88))
+
+    return hint
