@@ -34,9 +34,9 @@ FLOORS = [
         "environments",
         "data",
     ),
-    *("td", "softmax_td", "theory", "prompt", "attention", "transformer"),
-    *("pretraining.config", "pretraining.batches", "pretraining.answers", "pretraining.losses"),
-    *("pretraining.processes", "pretraining.checkpoints", "pretraining.training", "losses"),
+    *("td", "softmax_td", "theory", "prompt", "attention", "transformer", "two_heads"),
+    *("pretraining.config", "pretraining.batches", "pretraining.stock", "pretraining.answers", "pretraining.losses"),
+    *("pretraining.processes", "pretraining.checkpoints", "pretraining.weights", "pretraining.training", "losses"),
     *("emergence", "course", "comparison", "evaluation", "doctor"),
     *("figures", "predictions", "views", "widgets", "checks", "validation", "cli"),
 ]
