@@ -34,6 +34,19 @@ def explorers(notebook: NotebookNode) -> list[tuple[str, dict[str, str]]]:
     return found
 
 
+def predictions(notebook: NotebookNode) -> list[tuple[str, str, int]]:
+    """What is asked with `guess = predict("LL-word", ...)`: (name, variable, cell); an unnamed one raises."""
+    found = []
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and "predict(" in cell.source:
+            for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "", cell.source, flags=re.MULTILINE))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "predict":
+                    assigned = [a for a in ast.walk(ast.parse(cell.source)) if isinstance(a, ast.Assign)]
+                    variable = next(a.targets[0].id for a in assigned if ast.unparse(a.value) == ast.unparse(node))
+                    found.append((ast.literal_eval(node.args[0]), variable, index))
+    return found
+
+
 def same_but_for_pictures(a: NotebookNode, b: NotebookNode) -> bool:
     """Whether two notebooks agree in all but the pixels, which another machine's rasteriser may round differently."""
 

@@ -131,7 +131,7 @@ def test_an_earlier_fault_is_named_where_it_is():
 
 
 def test_a_typo_is_called_a_typo():
-    def typo(rewards, gamma):
+    def typo(transition, rewards, gamma):
         return rewrads.sum()  # noqa: F821
 
     with pytest.raises(CheckFailed, match="A typo\\? Something near is called 'rewards'"):

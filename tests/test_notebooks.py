@@ -66,6 +66,21 @@ def positions(control):
     return [control.min, type(control.min)(middle), control.max]
 
 
+@notebook
+def test_every_prediction_carries_its_lesson_s_number_and_is_answered_once_below(path):
+    sheet = guards.read(path)
+    asked = guards.predictions(sheet)
+    assert all(name.startswith(f"{path.stem[:2]}-") for name, _, _ in asked)
+    for name, variable, index in asked:
+        places = [i for i, c in enumerate(sheet.cells) if c.cell_type == "code" and f"{variable}.answer(" in c.source]
+        assert len(places) == 1 and places[0] >= index, f"{name}: {variable}.answer(...) stands in cells {places}"
+
+
+def test_no_two_predictions_have_one_name():
+    names = [name for path in [*LESSONS, *SOLUTIONS] for name, _, _ in guards.predictions(guards.read(path))]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_every_view_is_used_by_a_lesson():
     for path in (p for p in LESSONS if p.stem[:2] != "11"):  # the learner's own: it has no widget
         module = sys.modules.get(name := f"icrl_teach.views.lesson_{path.stem[:2]}") or import_module(name)

@@ -238,6 +238,20 @@ def test_a_fault_against_the_course_is_found(rule, tmp_path):
     assert rule not in before
 
 
+@pytest.mark.parametrize(("asked", "found"), [(3, set()), (2, {"anatomy"})])
+def test_predictions_are_folded_or_asked_by_predict(asked, found, tmp_path):
+    def spoil(notebook):
+        for each in notebook.cells:
+            if each.cell_type == "markdown":
+                each.source = re.sub(r"</?details>", "", each.source)
+            else:
+                each.source = each.source.replace("predict(", "ask(")
+        notebook.cells[0].source += "\n<details></details>" * 3
+        notebook.cells[1].source += "\npredict()" * asked
+
+    assert {rule for rule in course(LESSONS[0], spoil, "lesson", tmp_path) if rule == "anatomy"} == found
+
+
 # Faults that only a run shows.
 def replaced(name, old, new):
     def spoil(notebook):
