@@ -1,8 +1,7 @@
-"""Checks of sheet 09: windows, the semi-gradient TD loss, gradient descent, the NEU loss and its square."""
+"""Checks of sheet 09: windows, the luck that stays, what a loss moves, descent, no detach, how many tasks."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from icrl_teach.checks.check import Case, Check, case
-from icrl_teach.checks.report import CheckFailed, answer, equal, message
+from icrl_teach.checks.check import Case, Check, case, graded_hints
+from icrl_teach.checks.report import CheckFailed, answer
 from icrl_teach.checks.sheet_06 import tensors
 
 
@@ -84,132 +83,169 @@ check_windows = Check(
 )
 
 
-def _loss_cases(rng: np.random.Generator) -> list[Case]:
+def _chain_cases(rng: np.random.Generator) -> list[Case]:
+    """By hand: A leads to B or C, they end; the end, state 3, leads to itself and pays nothing."""
+    split = np.array([[0.0, 0.5, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]])
+    by_hand = split, np.array([0.0, 1.0, 0.0, 0.0]), 0.5, np.array([0.5, 0.25, 0.25, 0.0])
     return [
-        case(
-            f"{B} walks of {n + W + 1} states, {W + 1} windows of {n} transitions, gamma = {gamma}",
-            *(rng.standard_normal((B, W + 1)), rng.integers(S, size=(B, n + W + 1)), rng.uniform(-1, 1, (B, S))),
-            gamma,
-        )
-        for B, n, W, S, gamma in ((2, 2, 1, 3, 0.5), (3, 4, 2, 4, 0.7), (4, 3, 5, 5, 0.9))
-    ]
-
-
-def _paid(f: np.ndarray, states: np.ndarray, reward: np.ndarray, late: int = 0) -> np.ndarray:
-    """The reward on leaving each query, or a state `late` steps after it. (B, W)."""
-    n, W = states.shape[1] - f.shape[1] + late, f.shape[1] - 1
-    return np.array([[reward[b][states[b][n + t]] for t in range(W)] for b in range(len(f))])
-
-
-def _loss(
-    f: np.ndarray,
-    states: np.ndarray,
-    reward: np.ndarray,
-    gamma: float,
-    target: np.ndarray | None = None,
-    late: int = 0,
-) -> float:
-    """The mean of delta^2 in plain loops; the target may be taken from other answers than the guess."""
-    R, following = _paid(f, states, reward, late), f if target is None else target
-    squares = [
-        (R[b][t] + gamma * following[b][t + 1] - f[b][t]) ** 2
-        for b, t in itertools.product(range(f.shape[0]), range(f.shape[1] - 1))
-    ]
-    return math.fsum(squares) / len(squares)
-
-
-def _of_errors(finish: Callable[[np.ndarray], float]) -> Callable[..., float]:
-    """Another number made of the TD errors (B, W) than the mean of their squares."""
-    return lambda f, states, reward, gamma: finish(_paid(f, states, reward) + gamma * f[:, 1:] - f[:, :-1])
-
-
-def _one_reward_too_many(f: np.ndarray, states: np.ndarray, reward: np.ndarray, gamma: float) -> float:
-    """Also on leaving the last query: with one window a walk it fits by broadcasting, else NumPy stops."""
-    R = np.take_along_axis(reward, states[:, states.shape[1] - f.shape[1] :], axis=1)
-    return float(((R + gamma * f[:, 1:] - f[:, :-1]) ** 2).mean())
-
-
-def _slope(loss: Callable[[np.ndarray], float], f: np.ndarray) -> np.ndarray:
-    """Central differences of a loss with respect to every answer. (B, W+1)."""
-    slopes = np.zeros_like(f)
-    for at in np.ndindex(*f.shape):
-        step = np.zeros_like(f)
-        step[at] = 1e-5
-        slopes[at] = (loss(f + step) - loss(f - step)) / 2e-5
-    return slopes
-
-
-FULL_GRADIENT = "the gradient also flows through the target. Use f[:, 1:].detach(): a target is a given number."
-TARGET_MOVES = "you detached the guess and let the target move; it must be the other way round."
-
-
-def _is_semi_gradient(td_loss: Callable[..., Any]) -> None:
-    """Where the slope of the loss may flow: through the guess, not through the target."""
-    for one in _loss_cases(np.random.default_rng(912)):
-        f, states, reward, gamma = one.args
-        tried = f"td_loss on {one.tried}"
-        leaf = torch.tensor(f, requires_grad=True)
-        got = answer(td_loss, leaf, torch.tensor(states), torch.tensor(reward), gamma, tried=tried)
-        if not (hasattr(got, "requires_grad") and got.requires_grad):
-            raise CheckFailed(
-                f"{tried}: the value is right, but nothing can be trained with it.\nHint: no gradient reaches the "
-                "weights: detach the target alone, and return a tensor (no .item(), no no_grad)."
+        case("A that leads to B or C, gamma = 0.5", *by_hand),
+        *(
+            case(
+                f"a random chain of {n} states, gamma = {gamma}",
+                *(rng.dirichlet(np.ones(n), n), rng.uniform(-1.0, 1.0, n), gamma, rng.dirichlet(np.full(n, 3.0))),
             )
-        slope = torch.autograd.grad(got, leaf)[0].numpy()
-        through = {  # what moves: the guess, both, or the target
-            "": _slope(lambda at: _loss(at, states, reward, gamma, f), f),  # noqa: B023 (called at once)
-            FULL_GRADIENT: _slope(lambda at: _loss(at, states, reward, gamma, at), f),  # noqa: B023
-            TARGET_MOVES: _slope(lambda at: _loss(f, states, reward, gamma, at), f),  # noqa: B023
-        }
-        if not equal(slope, through[""], 1e-5):
-            hints = [hint for hint, other in through.items() if equal(slope, other, 1e-5)]
-            hint = hints[0] if hints else "only f[:, :-1] may carry a gradient; everything in the target is detached."
-            raise CheckFailed(message(f"{tried}: the gradient", slope, through[""], hint))
+            for n, gamma in ((3, 0.6), (5, 0.9))
+        ),
+    ]
 
 
-check_td_loss = Check(
-    name="td_loss",
-    cases=_loss_cases,
-    right=_loss,
+def _exact(P: np.ndarray, r: np.ndarray, gamma: float) -> np.ndarray:
+    """Values by many backups."""
+    v = np.zeros(len(r))
+    for _ in range(2000):
+        v = r + gamma * P @ v
+    return v
+
+
+def _mean_squared(v: np.ndarray, P: np.ndarray, r: np.ndarray, gamma: float, mu: np.ndarray) -> float:
+    """The mean squared TD error of a table, transition by transition."""
+    pairs = np.ndindex(*P.shape)
+    return math.fsum(mu[s] * P[s, to] * (r[s] + gamma * v[to] - v[s]) ** 2 for s, to in pairs)
+
+
+def _luck(P: np.ndarray, r: np.ndarray, gamma: float, mu: np.ndarray) -> float:
+    return _mean_squared(_exact(P, r, gamma), P, r, gamma, mu)
+
+
+def _spread(P: np.ndarray, r: np.ndarray, gamma: float) -> np.ndarray:
+    """Variance of the next state's value, (S,)."""
+    v = _exact(P, r, gamma)
+    return P @ v**2 - (P @ v) ** 2
+
+
+check_luck = Check(
+    name="luck",
+    cases=_chain_cases,
+    right=_luck,
+    mistakes=[
+        (
+            "the exact values' MEAN error is 0 in every state; its square is not. Square first, then take the mean.",
+            lambda P, r, gamma, mu: 0.0,
+        ),
+        ("gamma enters squared: gamma v' is what scatters.", lambda P, r, g, mu: g * mu @ _spread(P, r, g)),
+        ("gamma is missing in front of the next value.", lambda P, r, g, mu: mu @ _spread(P, r, g)),
+        ("this is the root; return the mean of the squares.", lambda *a: math.sqrt(_luck(*a))),
+        (
+            "all states count alike here; weigh each with how often it is left, mu.",
+            lambda P, r, gamma, mu: _luck(P, r, gamma, np.full(len(r), 1.0 / len(r))),
+        ),
+        ("this is the sum over states; weigh them with mu.", lambda P, r, g, mu: _luck(P, r, g, np.ones(len(r)))),
+        (
+            "all next states count alike here; weigh each with its probability in row s of P.",
+            lambda P, r, g, mu: mu @ ((r[:, None] + g * _exact(P, r, g) - _exact(P, r, g)[:, None]) ** 2).mean(axis=1),
+        ),
+        (
+            "the next value's mean was not taken off: what counts is how far it lies from its mean.",
+            lambda P, r, g, mu: mu @ (P @ (g * _exact(P, r, g)) ** 2),
+        ),
+        (
+            "this is how the values themselves scatter; asked for is the scatter of what comes NEXT, state by state.",
+            lambda P, r, g, mu: g**2 * (mu @ _exact(P, r, g) ** 2 - (mu @ _exact(P, r, g)) ** 2),
+        ),
+        ("P is transposed: row s of P leads from s.", lambda P, r, g, mu: g**2 * mu @ _spread(P.T, r, g)),
+    ],
+    hint="solve for v; then sum mu(s) P(s, s') (r(s) + gamma v(s') - v(s))^2 over all pairs.",
+    says="you know what a perfect network's loss is before you train one",
+)
+
+
+@dataclass(frozen=True)
+class _Colleague:
+    """A mean squared TD error of the answers (B, 2) of two windows a walk; guess, target: what may move."""
+
+    paid: np.ndarray
+    gamma: float
+    guess: bool
+    target: bool
+
+    def __call__(self, f: Any) -> Any:
+        given = f.detach()
+        target = torch.as_tensor(self.paid) + self.gamma * (f if self.target else given)[:, 1]
+        return (target - (f if self.guess else given)[:, 0]).square().mean()
+
+
+def _colleague_cases(rng: np.random.Generator) -> list[Case]:
+    """Also one walk whose TD error is negative."""
+    cases = list[Case]()
+    for index in rng.permutation(4):
+        paid, f = rng.uniform(-1.0, 1.0, 3), rng.standard_normal((3, 2))
+        loss = _Colleague(paid, 0.7, bool(index & 1), bool(index & 2))
+        cases.append(case(f"colleague {len(cases) + 1}'s loss, 3 walks", loss, f))
+    below = _Colleague(np.array([0.0]), 0.5, True, False)
+    return [*cases, case("a loss of one walk with answers 4 and 1", below, np.array([[4.0, 1.0]]))]
+
+
+def _moves(loss: _Colleague, f: np.ndarray) -> tuple[bool, bool]:
+    return loss.guess, loss.target
+
+
+def _stops_without_slope(loss: _Colleague, f: np.ndarray) -> tuple[bool, bool]:
+    if not (loss.guess or loss.target):
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    return _moves(loss, f)
+
+
+def _always(guess: bool, target: bool) -> Callable[..., tuple[bool, bool]]:
+    return lambda loss, f: (guess, target)
+
+
+def _leaves_f_alone(what_moves: Callable[..., Any]) -> None:
+    f = torch.tensor([[1.0, 4.0]], dtype=torch.float64)
+    answer(what_moves, _Colleague(np.array([10.0]), 0.5, True, False), f, tried="what_moves on one walk")
+    if f.requires_grad or f.grad is not None:
+        raise CheckFailed(
+            "what_moves on one walk: the answers that you were given now require a gradient.\n"
+            "Hint: requires_grad_() changes the tensor itself: work on a copy, f.detach().clone()."
+        )
+
+
+check_what_moves = Check(
+    name="what_moves",
+    cases=_colleague_cases,
+    right=_moves,
+    results=("guess_moves", "target_moves"),
     give=tensors,
     mistakes=[
         (
-            "one reward too many: the last window is only a target, so leave its query out: states[:, n:-1].",
-            _one_reward_too_many,
-        ),
-        ("gamma is missing in front of the next window's answer.", lambda f, s, r, gamma: _loss(f, s, r, 1.0)),
-        ("off by one: that reward led INTO the query. Take the one on leaving it.", partial(_loss, late=-1)),
-        ("off by one: that is the reward on leaving the NEXT query.", partial(_loss, late=1)),
-        (
-            "the two answers are exchanged: gamma goes with f[:, 1:], the next window; f[:, :-1] is subtracted.",
-            lambda f, s, r, gamma: np.mean((_paid(f, s, r) + gamma * f[:, :-1] - f[:, 1:]) ** 2),
+            "two tries cannot be told apart here: look at the slopes of both columns, on every loss.",
+            *(_always(*each) for each in ((True, True), (False, False), (True, False), (False, True))),
         ),
         (
-            "the window's own answer is subtracted, not added.",
-            lambda f, s, r, gamma: np.mean((_paid(f, s, r) + gamma * f[:, 1:] + f[:, :-1]) ** 2),
+            "the two are exchanged: column 0 of f is the guess, column 1 goes into the target.",
+            lambda *a: _moves(*a)[::-1],
         ),
         (
-            "square each error first, then take the mean: else opposite errors cancel.",
-            _of_errors(lambda errors: errors.mean() ** 2),
-        ),
-        ("this is the mean error; square each of them before the mean.", _of_errors(np.mean)),
-        (
-            "you add up the windows of a walk and average over walks only; average over both.",
-            _of_errors(lambda errors: (errors**2).sum(axis=1).mean()),
+            "one answer for both: look at the slope of column 0 and of column 1 apart.",
+            lambda loss, f: (loss.guess or loss.target,) * 2,
+            lambda loss, f: (loss.guess and loss.target,) * 2,
         ),
         (
-            "this is the sum of the squares; take their mean over tasks and windows.",
-            _of_errors(lambda errors: (errors**2).sum()),
+            "only positive slopes were counted; a negative one moves a weight as well. Compare with 0.",
+            lambda loss, f: (loss.guess and _error(loss, f) < 0, loss.target and _error(loss, f) > 0),
         ),
         (
-            "there is a factor 1/2 too much; here the loss is the plain mean of squares.",
-            _of_errors(lambda errors: (errors**2).mean() / 2),
+            "one of the losses moves nothing at all, and autograd stops: look at `.requires_grad` first.",
+            _stops_without_slope,
         ),
     ],
-    hint="R + gamma f[:, 1:] - f[:, :-1], squared, then the mean; R is paid on leaving the state states[:, n + t].",
-    says="the loss is right, and no gradient flows through the next window's answer",
-    also=[_is_semi_gradient],
+    hint="a copy of f that requires a gradient, the loss of it, its slope (B, 2); then: is anything in a column not 0?",
+    says="a loss is known by what it moves, not by its number",
+    also=[_leaves_f_alone],
 )
+
+
+def _error(loss: _Colleague, f: np.ndarray) -> float:
+    return float(loss.paid[0] + loss.gamma * f[0, 1] - f[0, 0])
 
 
 @dataclass(frozen=True)
@@ -317,114 +353,133 @@ check_descend = Check(
 )
 
 
-def _update_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(f"{N} windows and {p} weights", rng.standard_normal(N) + 0.3, rng.standard_normal((N, p)) + 0.2)
-        for N, p in ((2, 1), (5, 3), (40, 4))
-    ]
+def _without_detach(P: np.ndarray, r: np.ndarray, gamma: float, mu: np.ndarray) -> np.ndarray:
+    """Where the mean squared TD error is least: its slope and bend by differences, exact for a square; then solve."""
+    n, unit = len(r), np.eye(len(r))
+
+    def loss(v: np.ndarray) -> float:
+        return _mean_squared(v, P, r, gamma, mu)
+
+    slope = np.array([(loss(e) - loss(-e)) / 2 for e in unit])
+    bend = np.array([[loss(a + b) - loss(a) - loss(b) + loss(0 * a) for b in unit] for a in unit])
+    return np.linalg.lstsq(bend, -slope, rcond=1e-9)[0] if n else slope
 
 
-def _mean_update(delta: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    N, p = gradients.shape
-    return np.array([math.fsum(delta[i] * gradients[i][k] for i in range(N)) / N for k in range(p)])
+def _stacked(P: np.ndarray, r: np.ndarray, gamma: float, weight: np.ndarray, ahead: float = -1.0) -> np.ndarray:
+    """Least squares over all pairs (s, s'), each row times the root of its weight."""
+    n = len(r)
+    here, to = np.divmod(np.arange(n * n), n)
+    rows = np.eye(n)[here] + ahead * gamma * np.eye(n)[to]
+    root = np.sqrt(weight.ravel())
+    return np.linalg.lstsq(rows * root[:, None], r[here] * root, rcond=1e-9)[0]
 
 
-def _neu(delta: np.ndarray, gradients: np.ndarray) -> float:
-    return math.sqrt(math.fsum(m * m for m in _mean_update(delta, gradients)))
-
-
-def _norms(delta: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(delta[:, None] * gradients, axis=1)
-
-
-check_neu = Check(
-    name="neu",
-    cases=_update_cases,
-    right=_neu,
+check_without_detach = Check(
+    name="without_detach",
+    cases=lambda rng: [one for one in _chain_cases(rng) if "random" in one.tried] + [_split_with_counts()],
+    right=_without_detach,
     mistakes=[
         (
-            "this is the mean of the norms: opposite updates must cancel. First mean, then norm.",
-            lambda delta, g: _norms(delta, g).mean(),
+            "these are the exact values, where SEMI-gradient TD rests. The full gradient rests where the mean of the "
+            "squares is least, and that is elsewhere.",
+            lambda P, r, gamma, mu: _exact(P, r, gamma),
         ),
         (
-            "you averaged squared norms: opposite updates must cancel first.",
-            lambda delta, g: np.sqrt((_norms(delta, g) ** 2).mean()),
+            "all pairs count alike here; each has the weight mu(s) P(s, s').",
+            lambda P, r, gamma, mu: _stacked(P, r, gamma, np.ones(P.shape)),
         ),
         (
-            "the mean of a product is not the product of the means: multiply window by window.",
-            lambda delta, g: _neu(np.full_like(delta, delta.mean()), g),
+            "mu has no effect: a state that is left often counts more.",
+            lambda P, r, gamma, mu: _stacked(P, r, gamma, P),
         ),
         (
-            "this is the norm of the sum; divide by the number of windows.",
-            lambda delta, g: _neu(delta, g) * len(delta),
-        ),
-        ("this is J squared; take the root.", lambda delta, g: _neu(delta, g) ** 2),
-        (
-            "delta is missing: each gradient is multiplied by its error.",
-            lambda delta, g: _neu(np.ones_like(delta), g),
+            "the weights enter squared: multiply rows and right side by their ROOTS, the squares then carry them.",
+            lambda P, r, gamma, mu: _stacked(P, r, gamma, (mu[:, None] * P) ** 2),
         ),
         (
-            "absolute values before the mean: nothing can cancel.",
-            lambda delta, g: _neu(np.abs(delta), np.abs(g)),
+            "gamma is missing in front of the next value.",
+            lambda P, r, gamma, mu: _stacked(P, r, 1.0, mu[:, None] * P),
         ),
         (
-            "this adds absolute entries; the norm is the root of the sum of squares.",
-            lambda delta, g: np.abs(_mean_update(delta, g)).sum(),
+            "P is transposed: row s of P leads from s.",
+            lambda P, r, gamma, mu: _stacked(P, r, gamma, mu[:, None] * P.T),
         ),
         (
-            "this is the largest entry; the norm is the root of the sum of squares.",
-            lambda delta, g: np.abs(_mean_update(delta, g)).max(),
-        ),
-        (
-            "this is the root mean square of the entries: the norm adds their squares, and does not average them.",
-            lambda delta, g: _neu(delta, g) / math.sqrt(g.shape[1]),
+            "a sign: the error is r + gamma v(s') - v(s), so v(s) and gamma v(s') stand on the same side with "
+            "opposite signs.",
+            lambda P, r, gamma, mu: _stacked(P, r, gamma, mu[:, None] * P, ahead=1.0),
         ),
     ],
-    hint="two steps: the mean over the N windows of error times gradient, (p,); then the length of that one vector.",
-    says="the norm of the mean update, not the mean of the norms",
+    hint="one row for each pair: e_s - gamma e_s', right side r(s), both times the root of mu(s) P(s, s'); then lstsq.",
+    says="you know where the full gradient ends without running it",
 )
 
 
-def _group_cases(rng: np.random.Generator) -> list[Case]:
-    """In the second case the square comes out negative, as an unbiased estimate may."""
-    alternating = np.array([[1.0, -2.0], [-1.0, 2.0], [1.5, -1.0], [-1.5, 1.0]]) + 0.1 * rng.standard_normal((4, 2))
-    updates = [rng.standard_normal((4, 3)) + 0.5, alternating, rng.standard_normal((3, 1)) + 0.5]
-    return [case(f"{len(u)} groups and {u.shape[1]} weights", u) for u in updates]
+def _split_with_counts() -> Case:
+    P = np.array([[0.0, 0.5, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]])
+    mu = np.array([0.4, 0.2, 0.2, 0.2])
+    return case("A that leads to B or C, gamma = 0.9", P, np.array([0.0, 1.0, 0.0, 0.0]), 0.9, mu)
 
 
-def _neu_squared(updates: np.ndarray) -> float:
-    pairs = [float(a @ b) for a, b in itertools.permutations(updates, 2)]
-    return math.fsum(pairs) / len(pairs)
+def _pilot_cases(rng: np.random.Generator) -> list[Case]:
+    cases = []
+    for N, p, target in ((5, 2, 0.11), (8, 4, 0.3), (60, 3, 0.05)):
+        updates = rng.standard_normal((N, p)) * rng.uniform(0.3, 2.0, p) + 1.0
+        cases.append(case(f"a pilot of {N} tasks and {p} weights, target {target}", updates, target))
+    return cases
 
 
-check_neu_squared = Check(
-    name="neu_squared",
-    cases=_group_cases,
-    right=_neu_squared,
+def _scatter(updates: np.ndarray, about_zero: bool = False) -> float:
+    """Half the mean squared distance of two different tasks: what a single task adds on average, all weights."""
+    if about_zero:
+        return float((updates**2).sum(axis=1).mean())
+    N = len(updates)
+    return math.fsum(float((a - b) @ (a - b)) for a in updates for b in updates) / (2 * N * (N - 1))
+
+
+def _needed(updates: np.ndarray, target: float) -> int:
+    return math.ceil(_scatter(updates) / target**2)
+
+
+check_tasks_needed = Check(
+    name="tasks_needed",
+    cases=_pilot_cases,
+    right=_needed,
     mistakes=[
         (
-            "this is the square of the plain J: each group is also paired with itself. Leave a = b out.",
-            lambda g: g.mean(axis=0) @ g.mean(axis=0),
+            "the pilot's mean was not taken off: noise is how single updates scatter about their mean.",
+            lambda u, target: math.ceil(_scatter(u, about_zero=True) / target**2),
         ),
         (
-            "only G (G - 1) pairs are left without a = b; divide by that many.",
-            lambda g: _neu_squared(g) * (len(g) - 1) / len(g),
-        ),
-        ("each pair is counted once, but divided by the number of ordered pairs.", lambda g: _neu_squared(g) / 2),
-        ("each pair is counted twice, but divided by the number of unordered pairs.", lambda g: 2 * _neu_squared(g)),
-        (
-            "this is the sum over pairs; divide by their number.",
-            lambda g: _neu_squared(g) * len(g) * (len(g) - 1),
-            lambda g: _neu_squared(g) * len(g) * (len(g) - 1) / 2,
+            "noise falls with the ROOT of the number of tasks: half of it needs four times as many.",
+            lambda u, target: math.ceil(math.sqrt(_scatter(u)) / target),
+            lambda u, target: math.ceil(_scatter(u) / target),
         ),
         (
-            "these are squared norms alone: noise never cancels in them. Pair different groups.",
-            lambda g: (g**2).sum(axis=1).mean(),
+            "J is the length of a vector: the variances of all weights add up.",
+            lambda u, target: math.ceil(_scatter(u) / u.shape[1] / target**2),
         ),
-        ("the sign is lost: an unbiased estimate of a small square may be negative.", lambda g: abs(_neu_squared(g))),
-        ("you cut at 0: then the estimate is biased again. It may be negative.", lambda g: max(_neu_squared(g), 0.0)),
-        ("this is a root; return J squared, which may be negative.", lambda g: math.sqrt(abs(_neu_squared(g)))),
+        (
+            "add variances, not standard deviations: independent noises add in squares.",
+            lambda u, target: math.ceil((u.std(axis=0, ddof=1).sum() / target) ** 2),
+        ),
+        (
+            "divide the squares by one less than the pilot's tasks: their mean was taken from them (`ddof=1`).",
+            lambda u, target: math.ceil(u.var(axis=0).sum() / target**2),
+        ),
+        ("rounded down, the noise is a little above the target: round up.", lambda u, target: _needed(u, target) - 1),
+        ("tasks are whole: round up to the next whole number.", lambda u, target: _scatter(u) / target**2),
+        (
+            "that is how the LENGTHS of single updates scatter; directions scatter, too.",
+            lambda u, target: math.ceil(np.linalg.norm(u, axis=1).var(ddof=1) / target**2),
+        ),
     ],
-    hint="add up the products of all pairs of different groups, and divide by how many pairs you added.",
-    says="pairs of different groups only, so noise does not add up",
+    hint="the mean over N tasks has the variance of one task over N; J^2 adds it up over all weights.",
+    says="how many tasks a measurement needs, before it is made",
+)
+hint = graded_hints(
+    "Say that the true mean update is 0. J is then the length of a mean of N independent vectors. How large is J^2?",
+    "One weight first: a mean of N numbers with variance s^2 has the variance s^2 / N. Then all weights: squares add.",
+    "On average J^2 is S / N. S is the sum of all weights' variances in the pilot, with ddof=1, since the pilot's own "
+    "mean is taken off. The root of it is at most the target when N is at least S / target^2: round up.",
 )

@@ -1,4 +1,4 @@
-"""Checks of sheet 10: weights, centring, scale and cosine, where a deep network rests, errors by depth."""
+"""Checks of sheet 10: centring, what no prompt shows, the row behind values, retuning, errors by depth, growth."""
 
 from __future__ import annotations
 
@@ -9,20 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case
+from icrl_teach.checks.check import Case, Check, case, graded_hints
 
 Context = tuple[np.ndarray, np.ndarray, float]
 BUILT = np.array([1.0, 1.0, -1.0])
-
-
-def _weight_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(
-            f"{n} sources and {q} queries with {d} features",
-            *(rng.standard_normal((d, d)), rng.standard_normal((n, d)), rng.standard_normal((q, d))),
-        )
-        for n, q, d in ((3, 3, 3), (5, 3, 4), (4, 6, 2))
-    ]
 
 
 def _softmax_columns(scores: np.ndarray) -> np.ndarray:
@@ -36,40 +26,6 @@ def _softmax_columns(scores: np.ndarray) -> np.ndarray:
 
 def _weights(A: np.ndarray, sources: np.ndarray, queries: np.ndarray) -> np.ndarray:
     return _softmax_columns(sources @ A @ queries.T)
-
-
-def _whole_table(A: np.ndarray, sources: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    exp = np.exp(sources @ A @ queries.T)
-    return exp / exp.sum()
-
-
-check_attention_weights = Check(
-    name="attention_weights",
-    cases=_weight_cases,
-    right=_weights,
-    mistakes=[
-        (
-            "transposed: sources stand in rows, queries in columns, as in E of lesson 07.",
-            lambda A, sources, queries: _weights(A, sources, queries).T,
-        ),
-        (
-            "your rows sum to 1: each query, a column, shares out 1.",
-            lambda A, sources, queries: _softmax_columns((sources @ A @ queries.T).T).T,
-        ),
-        ("A is turned round: source, A, query.", lambda A, sources, queries: _weights(A.T, sources, queries)),
-        (
-            "A has no effect: the score is x_i^T A x_j.",
-            lambda A, sources, queries: _weights(np.eye(len(A)), sources, queries),
-        ),
-        (
-            "these are the scores; the softmax over the sources is missing.",
-            lambda A, sources, queries: sources @ A @ queries.T,
-        ),
-        ("divided by the whole table's sum, not each column's.", _whole_table),
-    ],
-    hint="scores = sources @ A @ queries.T, then softmax down.",
-    says="each query shares out 1 among the sources",
-)
 
 
 def _matrix_cases(rng: np.random.Generator) -> list[Case]:
@@ -127,225 +83,188 @@ check_centre_columns = Check(
 )
 
 
-def _align_cases(rng: np.random.Generator) -> list[Case]:
+def _twin_cases(rng: np.random.Generator) -> list[Case]:
+    """One-hot, aggregated and random features; changes that are seen, and changes that are not."""
+    one_hot, groups = np.eye(4), np.eye(3)[[0, 1, 1, 2]]
+    cases = []
+    for name, X in (("one-hot", one_hot), ("aggregated", groups), ("random", rng.standard_normal((6, 4)))):
+        d = X.shape[1]
+        w = np.array(rng.standard_normal(d))
+        A = rng.standard_normal((d, d))
+        shifts = {"columns": 0 * A + w, "rows": 0 * A + w[:, None]}
+        cases += [case(f"{name} features, numbers added to {what}", A, A + each, X) for what, each in shifts.items()]
+    X = np.column_stack([rng.standard_normal((5, 2)), np.zeros(5)])  # the last feature never occurs
+    A = rng.standard_normal((3, 3))
+    unseen = np.outer([0.0, 0.0, 1.0], rng.standard_normal(3))
+    mixed = np.linalg.inv(rng.standard_normal((4, 4)) + 3.0 * np.eye(4))  # X u = 1 is solved by no plain sum
+    B = rng.standard_normal((4, 4))
     return [
-        case(f"learned and target of shape {learned.shape}", learned, target)
-        for learned, target in (
-            (np.array([0.9, 1.1, -0.8]), BUILT),
-            (rng.standard_normal((4, 4)), _centred(2.0 * np.eye(4))),
-            (-1.7 * rng.uniform(0.2, 1.0, 5), rng.uniform(0.3, 2.0, 5)),  # a negative cosine
-        )
-    ]
+        *cases,
+        case("one matrix twice", B, B.copy(), one_hot),
+        case("one number added to the whole matrix", B, B + 2.0, one_hot),
+        case("a change whose columns have mean 0", B, B + _centred(rng.standard_normal((4, 4))), one_hot),
+        case("two random matrices", *rng.standard_normal((2, 4, 4)), one_hot),
+        case("a feature that never occurs, another row for it", A, A + unseen, X),
+        case("square features, the invisible change u w^T", B, B + np.outer(mixed.sum(axis=1), [1.0, -2.0, 0.5, 3.0]),
+             np.linalg.inv(mixed)),
+        case("twice the matrix", A, 2.0 * A, X),
+        case("an antisymmetric change", B, B + np.triu(np.ones((4, 4)), 1) - np.tril(np.ones((4, 4)), -1), one_hot),
+    ]  # fmt: skip
 
 
-def _fit(learned: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """(scale, cosine), in plain sums."""
-    pairs = list(zip(learned.ravel().tolist(), target.ravel().tolist(), strict=True))
-    product, ll, tt = sum(a * b for a, b in pairs), sum(a * a for a, _ in pairs), sum(b * b for _, b in pairs)
-    return product / tt, product / math.sqrt(ll * tt)
+def _twins(A: np.ndarray, B: np.ndarray, X: np.ndarray) -> bool:
+    """The weights themselves, on all states at once: they agree or not."""
+    return bool(np.abs(_weights(A, X, X) - _weights(B, X, X)).max() < 1e-9)
 
 
-def _scale(of: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[..., tuple[float, float]]:
-    """A mistaken scale beside the right cosine."""
-    return lambda W, T: (of(W, T), _fit(W, T)[1])
+def _if(same: Callable[..., Any]) -> Callable[..., bool]:
+    return lambda A, B, X: bool(np.abs(same(A, B, X)).max() < 1e-9)
 
 
-def _cosine(of: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[..., tuple[float, float]]:
-    """The right scale beside a mistaken cosine."""
-    return lambda W, T: (_fit(W, T)[0], of(W, T))
-
-
-def _dot(W: np.ndarray, T: np.ndarray) -> float:
-    return float((W * T).sum())
-
-
-norm = np.linalg.norm
-check_align = Check(
-    name="align",
-    cases=_align_cases,
-    right=_fit,
-    results=("scale", "cosine"),
+check_same_network = Check(
+    name="same_network",
+    cases=_twin_cases,
+    right=_twins,
     mistakes=[
-        ("the cosine is not normalised: divide by both lengths.", _cosine(_dot)),
+        ("equal matrices are not asked for, but equal weights on these features.", _if(lambda A, B, X: A - B)),
         (
-            "divided by the learned length only: the target has one too.",
-            _cosine(lambda W, T: _dot(W, T) / norm(W)),
+            "centring columns is right for one-hot features alone: ask what the scores of these features do.",
+            _if(lambda A, B, X: _centred(A) - _centred(B)),
         ),
         (
-            "divided by the target's length only: the weights have one too.",
-            _cosine(lambda W, T: _dot(W, T) / norm(T)),
-        ),
-        ("the lengths are squared: take roots.", _cosine(lambda W, T: _dot(W, T) / (norm(W) * norm(T)) ** 2)),
-        (
-            "a mean of ratios lets small targets rule and fails at 0: least squares.",
-            _scale(lambda W, T: (W / T).mean()),
+            "equal scores are more than is needed: softmax forgives a number added to all scores of one query.",
+            _if(lambda A, B, X: X @ (A - B) @ X.T),
         ),
         (
-            "the scale multiplies the target: divide by <T, T>, not <W, W>.",
-            _scale(lambda W, T: _dot(W, T) / _dot(W, W)),
+            "the axis is turned: all SOURCES of one query may move alike, not all queries of one source.",
+            _if(lambda A, B, X: np.ptp(X @ (A - B) @ X.T, axis=1)),
         ),
-        ("for the scale divide by <T, T>, not by its root.", _scale(lambda W, T: _dot(W, T) / norm(T))),
         (
-            "a ratio of lengths is never negative and counts what points elsewhere.",
-            _scale(lambda W, T: norm(W) / norm(T)),
+            "one number for the whole table is too strict: each query may have a number of its own.",
+            _if(lambda A, B, X: np.ptp(X @ (A - B) @ X.T)),
         ),
-        ("the scale is still an inner product: divide it by <T, T>.", _scale(_dot)),
         (
-            "the sign of the cosine is lost: a turned row must give -1.",
-            _cosine(lambda W, T: abs(_fit(W, T)[1])),
+            "one mean change is too little: look at each source, not at an average over them.",
+            _if(lambda A, B, X: (X @ (A - B) @ X.T).mean(axis=0)),
+            _if(lambda A, B, X: (X @ (A - B) @ X.T).mean()),
         ),
-        ("the two results are exchanged: `return scale, cosine`.", lambda W, T: _fit(W, T)[::-1]),
+        (
+            "a state's score with itself is one of many: compare all pairs.",
+            _if(lambda A, B, X: np.diag(X @ (A - B) @ X.T)),
+        ),
+        ("always the same answer.", lambda A, B, X: True, lambda A, B, X: False),
     ],
-    hint="three sums of products are all you need.",
-    says="scale and cosine: how much of the target, and how much else",
+    hint="the scores change by X (A - B) X^T, source by query; softmax does not see it if each column is constant.",
+    says="you can tell a difference that was learned from one that no prompt shows",
 )
 
 
-def _learned_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(
-            f"a row near (1, 1, -1) and a {d} x {d} matrix near 2.5 I, its columns shifted",
-            np.array([0.8, 1.0, -0.7]) + 0.1 * rng.standard_normal(3),
-            2.5 * np.eye(d) + 0.5 * rng.standard_normal((d, d)) + 3.0 * rng.standard_normal(d),
-        )
-        for d in (3, 6)
-    ]
+def _value_cases(rng: np.random.Generator) -> list[Case]:
+    """Values at rest of a network whose row is known here and not told."""
+    cases = []
+    for share, ahead, gamma, n in ((1.0, 1.0, 0.6, 3), (0.8, 1.2, 0.6, 4), (1.4, 0.5, 0.9, 6)):
+        P, r = rng.dirichlet(np.ones(n), n), rng.uniform(-1.0, 1.0, n)
+        v = np.linalg.solve(np.eye(n) - gamma * ahead * P, share * r)
+        cases.append(case(f"the values of {n} states, gamma = {gamma}", v, gamma, P, r))
+    return cases
 
 
-def _same(A: np.ndarray) -> np.ndarray:
-    return A
+def _row_behind(v: np.ndarray, gamma: float, P: np.ndarray, r: np.ndarray) -> tuple[float, float]:
+    """Two unknowns by Cramer's rule, from the two states that tell them apart best."""
+    later = [gamma * math.fsum(P[s, to] * v[to] for to in range(len(v))) for s in range(len(v))]
+    pairs = [(r[i] * later[j] - r[j] * later[i], i, j) for i in range(len(v)) for j in range(i)]
+    det, i, j = max(pairs, key=lambda pair: abs(pair[0]))
+    return (v[i] * later[j] - v[j] * later[i]) / det, (r[i] * v[j] - r[j] * v[i]) / det
 
 
-def _summary(
-    V_row: np.ndarray,
-    A: np.ndarray,
-    target: tuple[float, ...] = (1.0, 1.0, -1.0),
-    mine: Callable = _centred,
-    theirs: Callable = _centred,
-) -> tuple[float, ...]:
-    return (*_fit(V_row, np.array(target)), *_fit(mine(A), theirs(np.eye(len(A)))))
+def _fit_two(v: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    solution = np.linalg.lstsq(np.column_stack([first, second]), v, rcond=None)[0]
+    return float(solution[0]), float(solution[1])
 
 
-def _picked(order: list[int]) -> Callable[..., list[float]]:
-    return lambda V_row, A: [_summary(V_row, A)[i] for i in order]
-
-
-check_compare_weights = Check(
-    name="compare_weights",
-    cases=_learned_cases,
-    right=_summary,
-    results=("alpha", "V_cosine", "beta", "A_cosine"),
-    mistakes=[
-        ("the third entry's sign is wrong: value has a minus.", partial(_summary, target=(1.0, 1.0, 1.0))),
-        ("the order is reward, target, value: minus at the end.", partial(_summary, target=(1.0, -1.0, 1.0))),
-        (
-            "nothing is centred: the invisible part spoils the fit.",
-            partial(_summary, mine=_same, theirs=_same),
-        ),
-        ("the identity must be centred as well, like A.", partial(_summary, theirs=_same)),
-        ("only the identity is centred: centre A too.", partial(_summary, mine=_same)),
-        ("A's rows are centred; its columns hold what is invisible.", lambda V_row, A: _summary(V_row, A.T)),
-        ("V comes first: (alpha, cosine, beta, cosine).", _picked([2, 3, 0, 1])),
-        (
-            "learned and target are exchanged: align(learned, target).",
-            lambda V_row, A: (*_fit(BUILT, V_row), *_fit(_centred(np.eye(len(A))), _centred(A))),
-        ),
-        ("the order is alpha, its cosine, beta, its cosine.", _picked([0, 2, 1, 3])),
-    ],
-    hint="use your align twice, and centre_columns on A and I.",
-    says="alpha and beta read off, with what softmax cannot see removed",
-    needs=[check_centre_columns, check_align],
-)
-
-
-def _row_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(
-            f"the row {row}, gamma = {gamma} and {n_states} states",
-            *(np.array(row), gamma, rng.dirichlet(np.ones(n_states), n_states), rng.uniform(-1.0, 1.0, n_states)),
-        )
-        for row, gamma, n_states in (((0.9, 1.1, -0.8), 0.6, 3), ((0.7, 0.6, -0.9), 0.8, 5))
-    ]
-
-
-def _rest(V_row: np.ndarray, gamma: float, P: np.ndarray, r: np.ndarray) -> tuple[float, np.ndarray]:
-    """Where a r + b gamma P v - c v is 0, by many small steps."""
-    a, b, minus_c = (float(x) for x in V_row)
-    v = np.zeros(len(r))
-    for _ in range(4000):
-        v = v + 0.5 * (a * r + b * gamma * P @ v + minus_c * v)
-    return -gamma * b / minus_c, v
-
-
-def _at(
-    discount: Callable[[float, float, float, float], float],
-    scale: Callable[[float, float, float], float],
-    told: Callable | None = None,
-) -> Callable[..., tuple[float, np.ndarray]]:
-    """The value at another discount and reward; `told` is the discount that comes back with it."""
-
-    def wrong(V_row: np.ndarray, gamma: float, P: np.ndarray, r: np.ndarray) -> tuple[float, np.ndarray]:
-        a, b, c = V_row[0], V_row[1], -V_row[2]
-        rate = discount(a, b, c, gamma)
-        v = np.linalg.solve(np.eye(len(r)) - rate * P, scale(a, b, c) * r)
-        return (told or discount)(a, b, c, gamma), v
-
-    return wrong
-
-
-def _discount(a: float, b: float, c: float, gamma: float) -> float:
-    return gamma * b / c
-
-
-def _share(a: float, b: float, c: float) -> float:
-    return a / c
-
-
-check_deep_limit = Check(
-    name="deep_limit",
-    cases=_row_cases,
-    right=_rest,
-    results=("discount", "v"),
+check_row_behind = Check(
+    name="row_behind",
+    cases=_value_cases,
+    right=_row_behind,
+    results=("a / c", "b / c"),
     mistakes=[
         (
-            "the row has no effect: this is the value at gamma itself.",
-            _at(lambda a, b, c, gamma: gamma, lambda a, b, c: 1.0),
+            "gamma is missing in front of P v: this is gamma b / c, the discount; asked for is b / c.",
+            lambda v, gamma, P, r: _fit_two(v, r, P @ v),
         ),
-        ("the reward's factor a / c is missing.", _at(_discount, lambda a, b, c: 1.0)),
-        ("the reward is multiplied by a; divide it by c as well.", _at(_discount, lambda a, b, c: a)),
-        (
-            "c is missing: at rest c v balances the rest, so divide by c.",
-            _at(lambda a, b, c, gamma: gamma * b, lambda a, b, c: a),
-        ),
-        (
-            "b is divided by a; at rest all is divided by c, value's own entry.",
-            _at(lambda a, b, c, gamma: gamma * b / a, _share),
-        ),
-        ("upside down: the discount is gamma b / c.", _at(lambda a, b, c, gamma: gamma * c / b, _share)),
-        (
-            "a sign is turned: c is minus the row's third entry.",
-            _at(lambda a, b, c, gamma: -gamma * b / c, lambda a, b, c: -a / c),
-        ),
-        ("gamma is missing in the discount, gamma b / c.", _at(lambda a, b, c, gamma: b / c, _share)),
+        ("the two are exchanged: a / c first.", lambda *a: _row_behind(*a)[::-1]),
+        ("upside down: everything is divided by c.", lambda *a: tuple(1.0 / x for x in _row_behind(*a))),
         (
             "P is transposed: row s of P leads from s.",
-            lambda V_row, gamma, P, r: _at(_discount, _share)(V_row, gamma, P.T, r),
+            lambda v, gamma, P, r: _fit_two(v, r, gamma * P.T @ v),
         ),
         (
-            "the two results are exchanged: `return discount, v`.",
-            lambda *a: _rest(*a)[::-1],
+            "a sign: at rest a r + b gamma P v = c v, and b stands on the side of the reward.",
+            lambda v, gamma, P, r: _fit_two(v, r, -gamma * P @ v),
         ),
         (
-            "v is right, the discount not: divide it by c, gamma b / c.",
-            _at(_discount, _share, told=lambda a, b, c, gamma: gamma * b),
+            "TD's own row was returned; the values were made by another one.",
+            lambda v, gamma, P, r: (1.0, 1.0),
         ),
         (
-            "v is right; the discount is gamma b / c, not the gamma of the task.",
-            _at(_discount, _share, told=lambda a, b, c, gamma: gamma),
+            "the successor's value is missing: two columns, r and gamma P v.",
+            lambda v, gamma, P, r: (_fit_two(v, r, 0.0 * r)[0], 1.0),
+        ),
+        (
+            "each state's own value was taken for its successor's: gamma P v, not gamma v.",
+            lambda v, gamma, P, r: _fit_two(v, r, gamma * v),
         ),
     ],
-    hint="return the discount, then the values from `solve`.",
-    says="the row says where a deep network comes to rest",
+    hint="v = (a / c) r + (b / c) gamma P v is one equation for each state, with two unknowns: np.linalg.lstsq.",
+    says="answers alone betray the row, up to one common factor",
+)
+
+
+def _wish_cases(rng: np.random.Generator) -> list[Case]:
+    return [
+        case(f"gamma = {gamma}, wanted discount {wanted}, rewards times {scale}, c = {c}", gamma, wanted, scale, c)
+        for gamma, wanted, scale, c in ((0.6, 0.9, 1.0, 0.8), (0.9, 0.45, 2.0, 1.1), (0.5, 0.8, -1.0, 0.4))
+    ]
+
+
+def _retuned(gamma: float, wanted: float, scale: float, c: float) -> list[float]:
+    """Equal discounts and equal rewards: gamma b = wanted c, a = scale c."""
+    return [scale * c, wanted * c / gamma, -c]
+
+
+check_retune = Check(
+    name="retune",
+    cases=_wish_cases,
+    right=_retuned,
+    like=np.zeros(3),
+    mistakes=[
+        (
+            "b is the wanted discount times c; the layers multiply by the task's gamma as well: divide by it.",
+            lambda gamma, wanted, scale, c: np.array([scale * c, wanted * c, -c]),
+        ),
+        (
+            "gamma multiplies b, but the layers do that already: divide by it.",
+            lambda gamma, wanted, scale, c: np.array([scale * c, wanted * gamma * c, -c]),
+        ),
+        ("upside down: b / c is wanted over gamma.", lambda g, w, scale, c: np.array([scale * c, g * c / w, -c])),
+        ("the value entry has a minus.", lambda g, w, scale, c: np.array([scale * c, w * c / g, c])),
+        ("the scale of the rewards is missing in a.", lambda g, w, scale, c: np.array([c, w * c / g, -c])),
+        (
+            "c stands in the value entry alone, but a and b are compared with it: multiply all three.",
+            lambda g, w, scale, c: np.array([scale, w / g, -c]),
+        ),
+        (
+            "the scale is no part of b: it multiplies rewards only.",
+            lambda g, w, scale, c: np.array([scale * c, scale * w * c / g, -c]),
+        ),
+        ("the order is reward, target, value.", lambda g, w, scale, c: np.array([w * c / g, scale * c, -c])),
+        (
+            "divided by c: the row's size is c times (scale, wanted / gamma, -1).",
+            lambda g, w, scale, c: np.array([scale / c, w / g / c, -c]),
+        ),
+    ],
+    hint="the row stands for the discount gamma b / c and for rewards times a / c: set both, then solve for a and b.",
+    says="a trained network gets another horizon, and no weight is trained",
 )
 
 
@@ -488,5 +407,100 @@ check_depth_errors = Check(
     ],
     hint="on 2 steps, by hand: v starts at 0; each layer adds to every position its share of the n errors.",
     says="your network runs at any depth, on any family",
-    needs=[check_attention_weights],
+)
+
+
+def _listening_cases(rng: np.random.Generator) -> list[Case]:
+    """Positions of one state listen alike; every state occurs, among the sources as well."""
+    cases = []
+    for n, S, gamma, row, own in (
+        (5, 2, 0.6, (0.9, 1.1, -0.8), 0.0),
+        (9, 3, 0.9, (1.0, 1.3, -0.9), 2.0),
+        (12, 4, 0.8, (1.0, 0.7, -2.4), 8.0),
+    ):
+        states = np.append(rng.permutation(np.arange(n) % S), 0)
+        scores = rng.standard_normal((S, S)) + own * np.eye(S)
+        E = _softmax_columns(scores[states[:-1]][:, states])
+        tried = f"{n} transitions over {S} states, gamma = {gamma}, the row {row}"
+        cases.append(case(tried, np.array(row), E, states, gamma))
+    return cases
+
+
+def _layer(V_row: np.ndarray, E: np.ndarray, gamma: float, v: np.ndarray, **changed: bool) -> np.ndarray:
+    """One layer without rewards, position by position; or with one of the usual mistakes."""
+    n, (b, minus_c) = len(E), V_row[1:]
+    if changed.get("plus"):
+        minus_c = -minus_c
+    follows = 0.0 if changed.get("alone") else (1.0 if changed.get("undiscounted") else gamma) * b
+    stays = 0.0 if changed.get("forgets") else 1.0
+    return np.array(
+        [
+            stays * v[j] + math.fsum(E[k, j] * (follows * v[k + 1] + minus_c * v[k]) for k in range(n))
+            for j in range(n + 1)
+        ]
+    )
+
+
+def _matrix(V_row: np.ndarray, E: np.ndarray, states: np.ndarray, gamma: float, **changed: bool) -> np.ndarray:
+    """What the layer makes of each state's unit table, side by side. (S, S)."""
+    S = int(states.max()) + 1
+    first = [list(states).index(s) for s in range(S)]
+    return np.stack([_layer(V_row, E, gamma, (states == s) * 1.0, **changed)[first] for s in range(S)], axis=1)
+
+
+def _growth(V_row: np.ndarray, E: np.ndarray, states: np.ndarray, gamma: float, **changed: bool) -> float:
+    """Gelfand's formula: the norm of the layer after 2^40 layers, its root, by squaring and rescaling."""
+    T, log_norm = _matrix(V_row, E, states, gamma, **changed), 0.0
+    for squaring in range(40):
+        size = float(np.linalg.norm(T))
+        T, log_norm = T / size, log_norm + math.log(size) / 2.0**squaring
+        T = T @ T
+    return math.exp(log_norm)
+
+
+def _by_position(V_row: np.ndarray, E: np.ndarray, states: np.ndarray, gamma: float) -> float:
+    T = np.stack([_layer(V_row, E, gamma, unit) for unit in np.eye(len(states))], axis=1)
+    return float(np.abs(np.linalg.eigvals(T)).max())
+
+
+check_growth = Check(
+    name="growth",
+    cases=_listening_cases,
+    right=_growth,
+    mistakes=[
+        (
+            "that is a bound, the largest row sum; in the long run a layer multiplies by the largest |eigenvalue|.",
+            lambda *a: np.abs(_matrix(*a)).sum(axis=1).max(),
+        ),
+        (
+            "that is the largest stretch of ONE layer; after many the largest |eigenvalue| decides.",
+            lambda *a: np.linalg.norm(_matrix(*a), 2),
+        ),
+        (
+            "the largest real part overlooks eigenvalues near -1 and beyond: take absolute values.",
+            lambda *a: np.linalg.eigvals(_matrix(*a)).real.max(),
+        ),
+        (
+            "one unknown for each position: there every layer leaves something as it is, but it never arises, since "
+            "positions of one state hold one value. Take one unknown for each state.",
+            _by_position,
+        ),
+        ("gamma is missing in front of the next position.", partial(_growth, undiscounted=True)),
+        ("c comes with its minus: V_row[2] is added as it is.", partial(_growth, plus=True)),
+        ("the next position's value is missing: b gamma v[k+1].", partial(_growth, alone=True)),
+        ("the layer ADDS to v: the old v is missing.", partial(_growth, forgets=True)),
+        ("the smallest |eigenvalue| tells what dies out first; asked is what lasts.",
+         lambda *a: np.abs(np.linalg.eigvals(_matrix(*a))).min()),
+        ("the learned row has no effect: (1, 1, -1) was used.", lambda V_row, *rest: _growth(BUILT, *rest)),
+    ],
+    hint="make the layer a matrix (S, S): what does it make of each table that is 1 in one state? Then |eigenvalues|.",
+    says="you know before you run it how deep a network may be run",
+)  # fmt: skip
+hint = graded_hints(
+    "Leave the rewards out: they are added alike in every layer. What is left is linear in the table of values, so it "
+    "is a matrix, one row and one column for each state.",
+    "Column s of a matrix is what it makes of the table that is 1 in state s and 0 elsewhere. Spread this table over "
+    "the positions, v = table[states]; apply one layer; read the new table off one position of each state.",
+    "T[:, s] = new v at the first position of each state, with v = (states == s) and new v = v + E.T @ (b gamma v[1:] "
+    "+ minus_c v[:-1]). In the long run the largest absolute eigenvalue counts: np.abs(np.linalg.eigvals(T)).max().",
 )

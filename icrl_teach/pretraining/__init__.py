@@ -1,7 +1,6 @@
 """Pretraining: could training find the weights of Theorem 1? Tasks, answers, losses, the loop, its files.
 
-A file for each: `config` (free of torch), `batches`, `stock`, `answers`, `losses`, `training`, `checkpoints`,
-`weights`, `processes`.
+A file for each: `config` (free of torch), `batches`, `answers`, `losses`, `training`, `checkpoints`, `processes`.
 """
 
 import lazy_loader

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import torch
 
 from check_cases import Case, as_arrays
 from icrl_teach.checks.sheet_09 import (
     check_descend,
-    check_neu,
-    check_neu_squared,
-    check_td_loss,
+    check_luck,
+    check_tasks_needed,
+    check_what_moves,
     check_windows,
+    check_without_detach,
 )
 
 
@@ -25,35 +24,57 @@ def windows_by_loop(states, n):
     return [list(states[t : t + n + 1]) for t in range(len(states) - n)]
 
 
-def td_loss(f, states, reward, gamma):
-    n = states.shape[1] - f.shape[1]
-    R = reward.gather(1, states[:, n:-1])
-    return (R + gamma * f[:, 1:].detach() - f[:, :-1]).square().mean()
+def luck(P, r, gamma, mu):
+    v = np.linalg.solve(np.eye(len(r)) - gamma * P, r)
+    return gamma**2 * mu @ (P @ v**2 - (P @ v) ** 2)
 
 
-def td_loss_by_loops(f, states, reward, gamma):
-    n, losses = states.shape[1] - f.shape[1], []
-    for b in range(len(f)):
-        for t in range(f.shape[1] - 1):
-            with torch.no_grad():
-                target = reward[b, states[b, n + t]] + gamma * f[b, t + 1]
-            losses.append((target - f[b, t]) ** 2)
-    return sum(losses) / len(losses)
+def luck_by_errors(P, r, gamma, mu):
+    v = np.linalg.solve(np.eye(len(r)) - gamma * P, r)
+    delta = r[:, None] + gamma * v - v[:, None]
+    return (mu[:, None] * P * delta**2).sum()
 
 
-def full_gradient(f, states, reward, gamma):
-    R = reward.gather(1, states[:, states.shape[1] - f.shape[1] : -1])
-    return (R + gamma * f[:, 1:] - f[:, :-1]).square().mean()
+def what_moves(loss, f):
+    f = f.detach().clone().requires_grad_()
+    value = loss(f)
+    if not value.requires_grad:
+        return False, False
+    slope = torch.autograd.grad(value, f)[0]
+    return bool((slope[:, 0] != 0).any()), bool((slope[:, 1] != 0).any())
 
 
-def turned_gradient(f, states, reward, gamma):
-    R = reward.gather(1, states[:, states.shape[1] - f.shape[1] : -1])
-    return (R + gamma * f[:, 1:] - f[:, :-1].detach()).square().mean()
+def what_moves_by_parts(loss, f):
+    moves = []
+    for column in (0, 1):
+        part = f[:, column].detach().clone().requires_grad_()
+        columns = [f[:, 0], f[:, 1]]
+        columns[column] = part
+        value = loss(torch.stack(columns, dim=1))
+        if value.requires_grad:
+            value.backward()
+        moves.append(part.grad is not None and bool(part.grad.abs().sum() > 0))
+    return tuple(moves)
 
 
-def td_loss_with_a_reward_too_many(f, states, reward, gamma):
-    R = reward.gather(1, states[:, states.shape[1] - f.shape[1] :])
-    return (R + gamma * f[:, 1:].detach() - f[:, :-1]).square().mean()
+def what_moves_numerically(loss, f):
+    """The loss changes with either column: numbers do not tell what is detached."""
+    step = torch.tensor([[1e-6, 0.0]], dtype=f.dtype)
+    return bool(loss(f + step) != loss(f)), bool(loss(f + step.flip(1)) != loss(f))
+
+
+def what_moves_without_asking(loss, f):
+    f = f.clone().requires_grad_()
+    slope = torch.autograd.grad(loss(f), f)[0]
+    return bool(slope[:, 0].any()), bool(slope[:, 1].any())
+
+
+def what_moves_on_the_given(loss, f):
+    value = loss(f.requires_grad_())
+    if not value.requires_grad:
+        return False, False
+    slope = torch.autograd.grad(value, f)[0]
+    return bool(slope[:, 0].any()), bool(slope[:, 1].any())
 
 
 def descend(theta, batches, loss, learning_rate):
@@ -106,22 +127,27 @@ def descend_in_place(theta, batches, loss, learning_rate):
     return theta
 
 
-def neu(delta, gradients):
-    return np.linalg.norm((delta[:, None] * gradients).mean(axis=0))
+def without_detach(P, r, gamma, mu):
+    n = len(r)
+    root = np.sqrt(mu[:, None] * P)
+    rows = [root[s, to] * (np.eye(n)[s] - gamma * np.eye(n)[to]) for s in range(n) for to in range(n)]
+    right = [root[s, to] * r[s] for s in range(n) for to in range(n)]
+    return np.linalg.lstsq(np.array(rows), np.array(right), rcond=None)[0]
 
 
-def neu_by_product(delta, gradients):
-    mean = delta @ gradients / len(delta)
-    return float(mean @ mean) ** 0.5
+def without_detach_by_normal_equations(P, r, gamma, mu):
+    """The slope of the mean square is 0: both ends of each transition move."""
+    D, into = np.diag(mu), np.diag(mu @ P)
+    left = D - gamma * (D @ P + P.T @ D) + gamma**2 * into
+    return np.linalg.solve(left, D @ r - gamma * P.T @ D @ r)
 
 
-def neu_squared(g):
-    total = g.sum(axis=0)
-    return (total @ total - (g**2).sum()) / (len(g) * (len(g) - 1))
+def tasks_needed(updates, target):
+    return int(np.ceil(updates.var(axis=0, ddof=1).sum() / target**2))
 
 
-def neu_squared_by_pairs(g):
-    return np.mean([a @ b for a, b in itertools.combinations(g, 2)])
+def tasks_needed_by_covariance(updates, target):
+    return int(np.ceil(np.trace(np.atleast_2d(np.cov(updates.T))) / target**2))
 
 
 CASES = [
@@ -135,15 +161,22 @@ CASES = [
         ],
     ),
     Case(
-        check_td_loss,
-        right=[td_loss, td_loss_by_loops],
+        check_luck,
+        right=[luck, luck_by_errors],
         wrong=[
-            (full_gradient, "also flows through the target"),
-            (turned_gradient, "detached the guess"),
-            (lambda f, *rest: td_loss(f.detach(), *rest), "no gradient reaches the weights"),
-            (lambda f, *rest: 0 * f.sum() + td_loss(f.detach(), *rest), "only f[:, :-1] may carry a gradient"),
-            (td_loss_with_a_reward_too_many, "one reward too many"),
-            (lambda f, states, reward, gamma: td_loss(f, states, reward, 1 - gamma), "squared, then the mean"),
+            (lambda P, r, gamma, mu: luck(P, r, gamma, mu) / 2, "sum mu(s) P(s, s')"),
+            (lambda P, r, gamma, mu: luck(P, r, gamma, mu) * mu, "expected shape"),
+            (lambda P, r, gamma, mu: mu @ r**2 - (mu @ r) ** 2, "over all pairs"),
+        ],
+    ),
+    Case(
+        check_what_moves,
+        right=[what_moves, what_moves_by_parts],
+        wrong=[
+            (what_moves_numerically, "look at the slopes of both columns"),
+            (what_moves_without_asking, "moves nothing at all"),
+            (what_moves_on_the_given, "now require a gradient"),
+            (lambda loss, f: what_moves(loss, f)[0], "2 results"),
         ],
     ),
     Case(
@@ -159,19 +192,19 @@ CASES = [
         ],
     ),
     Case(
-        check_neu,
-        right=[neu, neu_by_product],
+        check_without_detach,
+        right=[without_detach, without_detach_by_normal_equations],
         wrong=[
-            (lambda delta, g: np.median(np.abs(delta)) * neu(np.sign(delta), g), "two steps"),
-            (lambda delta, g: delta @ g / len(g), "expected shape"),
+            (lambda P, r, gamma, mu: np.linalg.solve(np.eye(len(r)) - gamma * P, r), "SEMI-gradient"),
+            (lambda P, r, gamma, mu: without_detach(P, r, gamma, mu) / 2, "then lstsq"),
         ],
     ),
     Case(
-        check_neu_squared,
-        right=[neu_squared, neu_squared_by_pairs],
+        check_tasks_needed,
+        right=[tasks_needed, tasks_needed_by_covariance],
         wrong=[
-            (lambda g: np.mean([a @ b for a, b in itertools.pairwise(g)]), "all pairs of different groups"),
-            (lambda g: neu_squared(g) / g.shape[1] ** 2 if g.shape[1] > 1 else 0.0, "all pairs of different groups"),
+            (lambda updates, target: len(updates), "variance of one task over N"),
+            (lambda updates, target: tasks_needed(updates, target) + 1, "variance of one task over N"),
         ],
     ),
 ]

@@ -6,12 +6,12 @@ import numpy as np
 
 from check_cases import Case, as_arrays
 from icrl_teach.checks.sheet_10 import (
-    check_align,
-    check_attention_weights,
     check_centre_columns,
-    check_compare_weights,
-    check_deep_limit,
     check_depth_errors,
+    check_growth,
+    check_retune,
+    check_row_behind,
+    check_same_network,
 )
 
 
@@ -49,42 +49,32 @@ def centre_in_place(A):
     return A
 
 
-def align(W, T):
-    product = (W * T).sum()
-    return product / (T * T).sum(), product / np.sqrt((W * W).sum() * (T * T).sum())
+def same_network(A, B, X):
+    change = X @ (A - B) @ X.T
+    return bool((change.max(axis=0) - change.min(axis=0)).max() < 1e-9)
 
 
-def align_by_lstsq(W, T):
-    w, t = np.ravel(W), np.ravel(T)
-    scale = np.linalg.lstsq(t[:, None], w, rcond=None)[0][0]
-    return np.array([scale, (w / np.linalg.norm(w)) @ (t / np.linalg.norm(t))])
+def same_network_by_pairs(A, B, X):
+    return all(abs((X[i] - X[0]) @ (A - B) @ x) < 1e-9 for i in range(len(X)) for x in X)
 
 
-def summary(V_row, A):
-    return (*align(V_row, np.array([1.0, 1.0, -1.0])), *align(centre(A), centre(np.eye(len(A)))))
+def row_behind(v, gamma, P, r):
+    both = np.column_stack([r, gamma * P @ v])
+    share, ahead = np.linalg.lstsq(both, v, rcond=None)[0]
+    return share, ahead
 
 
-def summary_by_formulas(V_row, A):
-    alpha = (V_row[0] + V_row[1] - V_row[2]) / 3
-    d, C = len(A), centre_by_projection(A)
-    beta = np.trace(C) / (d - 1)
-    return [
-        alpha,
-        alpha * np.sqrt(3) / np.linalg.norm(V_row),
-        beta,
-        beta * np.sqrt(d - 1) / np.linalg.norm(C),
-    ]
+def row_behind_by_null_vector(v, gamma, P, r):
+    row = np.linalg.svd(np.column_stack([r, gamma * P @ v, -v]))[2][-1]
+    return row[:2] / row[2]
 
 
-def limit(V_row, gamma, P, r):
-    a, b, c = V_row[0], V_row[1], -V_row[2]
-    return gamma * b / c, np.linalg.solve(np.eye(len(r)) - gamma * b / c * P, a / c * r)
+def retune(gamma, discount, scale, c):
+    return c * np.array([scale, discount / gamma, -1.0])
 
 
-def limit_by_system(V_row, gamma, P, r):
-    a, b, minus_c = V_row
-    v = np.linalg.solve(-minus_c * np.eye(len(r)) - b * gamma * P, a * r)
-    return [-gamma * b / minus_c, v]
+def retune_by_system(gamma, discount, scale, c):
+    return np.append(np.linalg.solve(np.diag([1.0, gamma]), [scale * c, discount * c]), -c)
 
 
 def depth_errors(V_row, A, contexts, gamma, depths):
@@ -113,15 +103,27 @@ def depth_errors_once(V_row, A, contexts, gamma, depths):
     return list(total / len(contexts))
 
 
+def growth(V_row, E, states, gamma):
+    S = states.max() + 1
+    spread = np.eye(S)[states]
+    errors = V_row[1] * gamma * spread[1:] + V_row[2] * spread[:-1]
+    layer = spread + E.T @ errors
+    return np.abs(np.linalg.eigvals(layer[[np.argmax(states == s) for s in range(S)]])).max()
+
+
+def growth_by_operators(V_row, E, states, gamma):
+    """I - c M + b gamma Q, as in lesson 05."""
+    S = states.max() + 1
+    T = np.eye(S)
+    for s in range(S):
+        j = np.flatnonzero(states == s)[-1]
+        for k in range(len(E)):
+            T[s, states[k]] += V_row[2] * E[k, j]
+            T[s, states[k + 1]] += V_row[1] * gamma * E[k, j]
+    return max(abs(x) for x in np.linalg.eigvals(T))
+
+
 CASES = [
-    Case(
-        check_attention_weights,
-        right=[weights, weights_by_query],
-        wrong=[
-            (lambda A, s, q: weights(2 * A, s, q), "then softmax down"),
-            (lambda A, s, q: weights(A, s, q)[:-1], "expected shape"),
-        ],
-    ),
     Case(
         check_centre_columns,
         right=[centre, centre_by_loop, centre_by_projection],
@@ -131,28 +133,28 @@ CASES = [
         ],
     ),
     Case(
-        check_align,
-        right=[align, align_by_lstsq],
+        check_same_network,
+        right=[same_network, same_network_by_pairs],
         wrong=[
-            (lambda W, T: align(W, T)[0], "2 results"),
-            (lambda W, T: (np.abs(W).sum() / np.abs(T).sum(), align(W, T)[1]), "three sums"),
+            (lambda A, B, X: np.allclose(A, B), "equal matrices are not asked for"),
+            (lambda A, B, X: not same_network(A, B, X), "if each column is constant"),
+            (lambda A, B, X: X @ (A - B) @ X.T, "expected shape"),
         ],
     ),
     Case(
-        check_compare_weights,
-        right=[summary, as_arrays(summary_by_formulas)],
+        check_row_behind,
+        right=[row_behind, row_behind_by_null_vector],
         wrong=[
-            (lambda V, A: (summary(V, A)[:2], summary(V, A)[2:]), "4 results"),
-            (lambda V, A: (*summary(V, A)[:2], np.abs(A).max(), summary(V, A)[3]), "use your align twice"),
+            (lambda *inputs: row_behind(*inputs)[0], "2 results"),
+            (lambda v, gamma, P, r: row_behind(v + 1.0, gamma, P, r), "two unknowns"),
         ],
     ),
     Case(
-        check_deep_limit,
-        right=[limit, as_arrays(limit_by_system)],
+        check_retune,
+        right=[retune, retune_by_system],
         wrong=[
-            (lambda *inputs: limit(*inputs)[1], "2 results"),
-            (lambda *inputs: np.array([limit(*inputs)[0], *limit(*inputs)[1]]), "2 results"),
-            (lambda *inputs: (limit(*inputs)[0], -limit(*inputs)[1]), "the values from `solve`"),
+            (lambda *inputs: list(retune(*inputs)), "returned a list"),
+            (lambda *inputs: -retune(*inputs), "set both"),
         ],
     ),
     Case(
@@ -161,6 +163,14 @@ CASES = [
         wrong=[
             (lambda *inputs: depth_errors(*inputs)[::-1], "by hand"),
             (lambda V, A, contexts, *rest: depth_errors(V, A, contexts[:1], *rest), "by hand"),
+        ],
+    ),
+    Case(
+        check_growth,
+        right=[growth, growth_by_operators],
+        wrong=[
+            (lambda V_row, E, states, gamma: gamma * V_row[1] / -V_row[2], "1 in one state"),
+            (lambda *inputs: growth(*inputs) ** 2, "1 in one state"),
         ],
     ),
 ]
