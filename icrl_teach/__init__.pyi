@@ -36,7 +36,10 @@ from .pretraining.config import PretrainConfig as PretrainConfig
 from .pretraining.losses import neu_loss as neu_loss
 from .pretraining.losses import neu_squared as neu_squared
 from .pretraining.losses import value_error as value_error
+from .pretraining.stock import StockTransformer as StockTransformer
 from .pretraining.training import pretrain as pretrain
+from .pretraining.weights import load_weights as load_weights
+from .pretraining.weights import save_weights as save_weights
 from .prompt import Prompt as Prompt
 from .prompt import build_linear_prompt as build_linear_prompt
 from .prompt import build_prompt as build_prompt
@@ -80,3 +83,5 @@ from .transformer import shift_left as shift_left
 from .transformer import td_error_row as td_error_row
 from .transformer import td_parameters as td_parameters
 from .transformer import time_shift as time_shift
+from .two_heads import TwoHeadTransformer as TwoHeadTransformer
+from .two_heads import two_head_prompt as two_head_prompt

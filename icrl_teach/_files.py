@@ -7,7 +7,9 @@ import errno
 import glob
 import os
 import secrets
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -44,6 +46,38 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(file.name)
         raise
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str], seconds: float = 2.0) -> Iterator[None]:
+    """Hold the lock that the file `path` stands for; it is made if needed, and stays.
+
+    The lock ends with its holder, however that ends. Raises BlockingIOError if another holds it for longer than that,
+    and OSError as `open` does.
+    """
+    with open(path, "ab") as file:
+        end = time.monotonic() + seconds
+        while not _lock(file.fileno()):
+            if time.monotonic() > end:
+                raise BlockingIOError(errno.EAGAIN, "another program holds it", str(path))
+            time.sleep(0.01)
+        yield
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock of an open file; False if another has it. A file system without locks gives it to everybody."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        elif fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # Windows' word for it
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _temporary(path: Path, mode: str) -> IO:

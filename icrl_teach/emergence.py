@@ -7,7 +7,7 @@ comparing (mathematics, section 5). What two networks compute is compared on pro
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -143,13 +143,21 @@ def function_agreement(
     return Agreement(rms(learned - fitted), rms(learned - exact), rms(fitted - exact), exact.std().item())
 
 
+def _constructed_error(config: PretrainConfig, batch: Batch) -> float:
+    """Of Theorem 1's parameters, beta 4: in the trained architecture, or in the paper's beside the stock network."""
+    if config.architecture == "stock":
+        config = replace(config, architecture="shift", masked=True, normalisation="softmax")
+    return inside(value_error)(constructed_parameters(config), batch, config).item()
+
+
 @door
 def summarise(result: PretrainingResult, n_tasks: Count = 2048) -> dict[str, Any]:
     """What came out of each seed, as plain data, judged on `n_tasks` held-out tasks of the family trained on.
 
     Keys: settings, steps, constructed_error (Theorem 1's parameters with beta 4, as deep), constant_error (the best
     constant answer, the variance of the exact values), and runs: for each seed and layer the row of V, its alpha and
-    cosine, A's beta and cosine, and the seed's error. Errors are mean squared differences to the exact value.
+    cosine, A's beta and cosine, and the seed's error. Errors are mean squared differences to the exact value. The stock
+    network has no V and A to compare: its runs hold seed and error, and the constructed network stands beside it.
     """
     config = result.config
     batch = held_out(config, n_tasks=n_tasks)[config.family]
@@ -157,6 +165,9 @@ def summarise(result: PretrainingResult, n_tasks: Count = 2048) -> dict[str, Any
     for index, seed in enumerate(config.seeds):
         parameters = {name: value.cpu() for name, value in result.of_seed(index).items()}
         error = inside(value_error)(parameters, batch, config).item()
+        if config.architecture == "stock":
+            runs.append({"seed": seed, "layer": 0, "error": error})
+            continue
         for layer, (row, A) in enumerate(zip(*inside(learned_parts)(parameters, config), strict=True)):
             V, A_fit = inside(align_row)(row), _fit_scores(A, config)
             fits = {"alpha": V.scale, "V_cosine": V.cosine, "beta": A_fit.scale, "A_cosine": A_fit.cosine}
@@ -164,7 +175,7 @@ def summarise(result: PretrainingResult, n_tasks: Count = 2048) -> dict[str, Any
     return {
         "settings": asdict(config),
         "steps": result.steps,
-        "constructed_error": inside(value_error)(constructed_parameters(config), batch, config).item(),
+        "constructed_error": _constructed_error(config, batch),
         "constant_error": batch.constant_error(),
         "runs": runs,
     }

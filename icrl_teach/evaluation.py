@@ -176,7 +176,7 @@ def _deep_values(M: np.ndarray, Q: np.ndarray, rho: np.ndarray, gamma: float, n_
     """v_L of the operator form without L steps: the limit where less than e^-60 of any change is left, else squares."""
     step = iteration_matrix(M, Q, gamma)
     radius = _reachable_radius(M, step) if _finite(step) else np.inf
-    if radius < 1.0 and (radius == 0.0 or n_layers * np.log(radius) < -60.0):
+    if radius == 0.0 or n_layers * np.log(radius) < -60.0:
         return fixed_point(M, Q, rho, gamma)
     return _squared_values(step, rho, n_layers)
 

@@ -15,10 +15,12 @@ import re
 import textwrap
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from icrl_teach import learner
 from icrl_teach._door import door
 from icrl_teach._validate import check_finite, check_text, shown
+from icrl_teach.learner import Said
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -27,14 +29,7 @@ WIDTH = 88  # of what is printed
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-class Mark(NamedTuple):
-    """What became of a question: what was said before its answer was first shown (None: nothing), and whether right."""
-
-    said: str | None
-    right: bool
-
-
-_marks: dict[str, Mark] = {}  # of this kernel, so that running a cell again counts nothing twice
+_marks: dict[str, Said] = {}  # of this kernel: running a cell again counts nothing twice, kept on disk or not
 
 
 @door
@@ -83,7 +78,7 @@ class Prediction:
             if value is not None and check_finite(label, value) < 0:
                 raise ValueError(f"{label} is {shown(value)}; it must not be negative")
         self.options, self.within, self.relative = tuple(map(_text, options)), within, relative
-        self.marked = _marks.get(name)
+        self.marked = _marks.get(name) or learner.marked(name)
         self.said = self.marked.said if self.marked else None
         self._answered = False
         self._controls: _Controls | None = None
@@ -104,7 +99,8 @@ class Prediction:
         text, right = self._choice(value) if self.options else self._number(_plain(value))
         late = self.marked is not None and self.marked.said is None
         if self.marked is None:
-            self.marked = _marks[self.name] = Mark(self.said, right)
+            self.marked = _marks[self.name] = Said(self.said, text, right)
+            learner.mark(self.name, self.marked)
         self._answered = True
         verdict = self._verdict(right, late)
         if self._controls is not None:

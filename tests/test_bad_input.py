@@ -237,6 +237,7 @@ REFUSED = {
     "w0": (lambda: linear_td(X, R, 0.9, 0.1, w0=[1.0]), "w0 has 1 entries; it needs 2"),
     "iterations": (lambda: batch_linear_td(X, R, 0.9, -1), "n_iterations is -1; .* at least 0"),
     "mu_min": (lambda: required_sharpness(0.0, 0.9, 0.01), "mu_min is 0.0; .* between 0 and 1"),
+    "mu_min 1": (lambda: required_sharpness(1.0, 0.9, 0.01), "mu_min is 1.0; .* between 0 and 1"),
     "margin": (
         lambda: required_sharpness(0.1, 0.9, 0.05),
         "margin is 0.05; with gamma = 0.9 it must lie between 0 and 0.05",

@@ -106,30 +106,32 @@ def test_a_name_that_the_kernel_forgot_gets_a_hint():
         BY_NAME[0].values[0].check(forgetful)
 
 
-LAYER = """
-def layer(Z, V, A, gamma):
-    return time_shift(Z + V @ Z @ attention(Z, A), gamma)
+PASSES = """
+def passes(suspect):
+    return same(suspect, layer)
 """
 
 
 def test_an_earlier_fault_is_named_where_it_is():
-    from check_cases.sheet_07 import attention, time_shift
-    from icrl_teach.checks.sheet_07 import check_layer
+    from check_cases.sheet_07 import layer
+    from icrl_teach.checks.sheet_07 import SUSPECTS, check_passes
 
-    def unmasked(Z, A):
-        return torch.softmax(Z.T @ A @ Z, dim=0)
+    def same(suspect, ruler):
+        inputs = (torch.randn(shape, generator=torch.Generator().manual_seed(1)) for shape in ((5, 6), (5, 5), (5, 5)))
+        Z, V, A = (values.double() for values in inputs)
+        return torch.allclose(suspect(Z, V, A, 0.7), ruler(Z, V, A, 0.7))
 
-    notebook = {"attention": attention, "time_shift": time_shift}
-    exec(LAYER, notebook)
-    check_layer(notebook["layer"])
-    notebook["attention"] = unmasked
-    with pytest.raises(CheckFailed, match="attention is not right yet: mend it first") as caught:
-        check_layer(notebook["layer"])
+    notebook = {"layer": layer, "same": same}
+    exec(PASSES, notebook)
+    check_passes(notebook["passes"])
+    notebook["layer"] = SUSPECTS["a layer whose query teaches"]
+    with pytest.raises(CheckFailed, match="layer is not right yet: mend it first") as caught:
+        check_passes(notebook["passes"])
     assert "the query is unmasked" in str(caught.value)
 
 
 def test_a_typo_is_called_a_typo():
-    def typo(rewards, gamma):
+    def typo(transition, rewards, gamma):
         return rewrads.sum()  # noqa: F821
 
     with pytest.raises(CheckFailed, match="A typo\\? Something near is called 'rewards'"):

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from command_line import child, elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
-from icrl_teach import PretrainConfig, cli, load_result, pretrain, pretraining, summarise
+from icrl_teach import PretrainConfig, cli, load_result, load_weights, pretrain, pretraining, summarise
 from icrl_teach.pretraining import losses
 from patience import PATIENCE
 
@@ -203,3 +203,31 @@ def test_every_option_is_explained():
 )
 def test_a_step_too_large_for_any_memory_is_refused_before_work_begins(size):
     fails(run(*size), size[0], "a training step needs about", "and the limit is 64 GiB; lower one of them")
+
+
+def test_the_stock_network_s_defaults_and_options_reach_the_run(asked):
+    assert run("--architecture", "stock").exit_code == 0
+    assert asked[0][0] == PretrainConfig(architecture="stock", learning_rate=0.003, tied=False)
+    words = "--architecture stock --width 16 --heads 2 --positions none --no-next-features --causal --tied --lr 0.01"
+    assert run(*words.split()).exit_code == 0
+    assert asked[1][0] == PretrainConfig(
+        architecture="stock",
+        width=16,
+        n_heads=2,
+        positions="none",
+        next_features=False,
+        causal=True,
+        learning_rate=0.01,
+    )
+
+
+@pytest.mark.parametrize("architecture", ["stock", "two-heads"])
+def test_weights_are_a_file_of_their_own(architecture, elsewhere):  # noqa: F811
+    words = f"--architecture {architecture} --steps 3 --tasks 8 --layers 2 --weights it.safetensors"
+    result = run(*words.split())
+    assert result.exit_code == 0, result.stderr
+    back = load_weights(elsewhere / "it.safetensors")
+    expected = summarise(back)
+    assert f"{expected['runs'][0]['error']:.4f}" in result.stdout
+    assert ("Theorem 1 builds" in result.stdout) == (architecture == "two-heads")
+    fails(run(*words.replace("it.", "no/it.").split()), "no", "No such file or directory")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -10,23 +11,172 @@ import venv
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from guards import EXERCISES, LESSONS, ROOT
-from icrl_teach import course
-from icrl_teach.course import copy_course, course_root
+from icrl_teach import course, learner
+from icrl_teach.course import copy_course, course_root, without_outputs
+from icrl_teach.learner import MARKER
 
 
 def files(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_the_copy_holds_every_lesson_and_exercise(tmp_path):
+def course_files(folder):
+    return {name: content for name, content in files(folder).items() if name != MARKER}
+
+
+def cleared(path):
+    """A notebook before any run, the long way round: by nbformat."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return (nbformat.writes(notebook) + "\n").encode()
+
+
+def test_the_copy_holds_every_lesson_and_exercise_without_outputs(tmp_path):
     report = copy_course(tmp_path)
-    assert files(tmp_path) == {f"{p.parent.name}/{p.name}": p.read_bytes() for p in [*LESSONS, *EXERCISES]}
+    assert course_files(tmp_path) == {f"{p.parent.name}/{p.name}": cleared(p) for p in [*LESSONS, *EXERCISES]}
+    assert not any(b"image/png" in content for content in files(tmp_path).values())
     assert len(report.written) == len(LESSONS) + len(EXERCISES)
     again = copy_course(tmp_path)
-    assert (again.written, again.kept) == ([], [])
+    assert (again.written, again.updated, again.kept) == ([], [], [])
+
+
+def test_what_holds_no_outputs_is_copied_byte_for_byte():
+    for path in EXERCISES:
+        assert without_outputs(path.read_bytes()) == path.read_bytes()
+
+
+def test_outputs_come_along_where_they_are_wanted_and_it_is_remembered(tmp_path):
+    stored = {f"{p.parent.name}/{p.name}": p.read_bytes() for p in [*LESSONS, *EXERCISES]}
+    copy_course(tmp_path)
+    assert copy_course(tmp_path, with_outputs=True).kept == []
+    assert course_files(tmp_path) == stored
+    assert copy_course(tmp_path).updated == []
+    copy_course(tmp_path, with_outputs=False)
+    assert course_files(tmp_path) == {name: without_outputs(content) for name, content in stored.items()}
+
+
+def test_the_course_s_own_folder_is_no_place_for_a_copy():
+    with pytest.raises(ValueError, match="is the course's own folder; choose another, such as my-course"):
+        copy_course(ROOT)
+    assert not (ROOT / MARKER).exists()
+
+
+@pytest.fixture
+def versions(tmp_path, monkeypatch):
+    """A course of one lesson and one sheet, in the version that a call asks for; where a copy goes."""
+    root = tmp_path / "installed"
+    (root / "lessons").mkdir(parents=True)
+    (root / "exercises").mkdir()
+    monkeypatch.setattr(course, "course_root", lambda: root)
+
+    def release(number):
+        output = nbformat.v4.new_output("stream", text="4\n")
+        cell = nbformat.v4.new_code_cell(f"# version {number}", id="one", outputs=[output], execution_count=1)
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), root / "lessons/00_a.ipynb")
+        cell = nbformat.v4.new_code_cell(f"# version {number}", id="one")
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), root / "exercises/01_b.ipynb")
+
+    release(1)
+    return release, root, tmp_path / "mine"
+
+
+LESSON, SHEET = Path("lessons/00_a.ipynb"), Path("exercises/01_b.ipynb")
+
+
+def test_what_nobody_touched_is_brought_up_to_date(versions):
+    release, root, mine = versions
+    assert copy_course(mine).written == [SHEET, LESSON]
+    release(2)
+    report = copy_course(mine)
+    assert (report.updated, report.written, report.kept) == ([SHEET, LESSON], [], [])
+    assert (mine / LESSON).read_bytes() == without_outputs((root / LESSON).read_bytes())
+    assert (mine / SHEET).read_bytes() == (root / SHEET).read_bytes()
+
+
+def test_what_a_learner_ran_is_theirs_and_the_new_one_beside_it_is_brought_up_to_date(versions):
+    release, _root, mine = versions
+    copy_course(mine)
+    ran = (mine / LESSON).read_bytes().replace(b"null", b"7")
+    (mine / LESSON).write_bytes(ran)
+    for number in (2, 3):
+        release(number)
+        report = copy_course(mine, beside=True)
+        assert (report.kept, report.updated[-1:]) == (
+            [LESSON],
+            [SHEET] if number == 2 else [LESSON.with_suffix(".new.ipynb")],
+        )
+    assert (mine / LESSON).read_bytes() == ran
+    new = mine / LESSON.with_suffix(".new.ipynb")
+    assert b"version 3" in new.read_bytes() and b'"text"' not in new.read_bytes()
+    assert sorted(p.name for p in (mine / "lessons").iterdir()) == ["00_a.ipynb", "00_a.new.ipynb"]
+    new.write_text("my notes")
+    release(4)
+    copy_course(mine, beside=True)
+    assert new.read_text() == "my notes" and (mine / LESSON.with_suffix(".new2.ipynb")).exists()
+
+
+def test_a_copy_of_an_earlier_start_keeps_its_outputs(versions):
+    release, root, mine = versions
+    for name in (LESSON, SHEET):  # as `start` wrote them before there was a marker
+        (mine / name).parent.mkdir(parents=True)
+        shutil.copy(root / name, mine / name)
+    before = files(mine)
+    for _ in range(2):
+        report = copy_course(mine)
+        assert (report.same, report.written, report.updated, report.kept) == ([SHEET, LESSON], [], [], [])
+        assert course_files(mine) == before
+    release(2)
+    assert copy_course(mine).kept == [SHEET, LESSON]
+    assert course_files(mine) == before
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{", '{"written": 3}', '{"written": {}, "outputs": []}', "[" * 100_000])
+def test_with_a_damaged_marker_no_file_is_taken_for_ours(damage, versions):
+    release, _root, mine = versions
+    copy_course(mine)
+    before = course_files(mine)
+    (mine / MARKER).write_text(damage)
+    release(2)
+    assert copy_course(mine).kept == [SHEET, LESSON]
+    assert course_files(mine) == before
+
+
+def test_a_start_that_is_stopped_takes_no_file_for_ours_that_it_did_not_write(versions, monkeypatch):
+    release, _root, mine = versions
+    copy_course(mine)
+    release(2)
+    real = course.atomic_write
+
+    def stops(path, *mode):
+        if Path(path).name == LESSON.name:
+            raise KeyboardInterrupt
+        return real(path, *mode)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(course, "atomic_write", stops)
+        with pytest.raises(KeyboardInterrupt):
+            copy_course(mine)
+    assert b"version 2" in (mine / SHEET).read_bytes() and b"version 1" in (mine / LESSON).read_bytes()
+    assert copy_course(mine).updated == [LESSON]
+
+
+def test_start_leaves_the_progress_alone(versions, monkeypatch):
+    release, _root, mine = versions
+    copy_course(mine)
+    monkeypatch.chdir(mine / "lessons")
+    monkeypatch.delenv(learner.SWITCH, raising=False)
+    learner.pass_check("01", "returns")
+    before = (mine / learner.RECORD).read_bytes()
+    release(2)
+    copy_course(mine, beside=True)
+    assert (mine / learner.RECORD).read_bytes() == before
 
 
 def test_what_a_learner_wrote_is_never_overwritten(tmp_path):
@@ -80,4 +230,5 @@ def test_a_built_wheel_starts_the_course_in_a_fresh_environment(tmp_path):
     where = subprocess.check_output([python, "-c", "import icrl_teach; print(icrl_teach.__file__)"], **alone)
     assert Path(where.strip()).is_relative_to(fresh)
     assert "mine" in subprocess.check_output([python, "-m", "icrl_teach", "start", "mine"], **alone)
-    assert files(tmp_path / "mine") == {f"{p.parent.name}/{p.name}": p.read_bytes() for p in [*LESSONS, *EXERCISES]}
+    wanted = {f"{p.parent.name}/{p.name}": without_outputs(p.read_bytes()) for p in [*LESSONS, *EXERCISES]}
+    assert course_files(tmp_path / "mine") == wanted

@@ -85,12 +85,18 @@ EXAMPLES = {
     "episodes": lambda: "terminal",
     "family": lambda: "loop",
     "features": lambda: FEATURES,
+    "StockTransformer.config": lambda: STOCK,
     "PretrainConfig.features": lambda: "random",
     "gamma": lambda: 0.9,
     "generator": generator,
     "index": lambda: 0,
     "initial_error": lambda: 1.0,
     "sources": lambda: FEATURES[-1:],
+    "kappa": lambda: 20.0,
+    "causal": lambda: False,
+    "h": lambda: torch.ones(4, 8),
+    "head": lambda: 0,
+    "layer": lambda: 0,
     "label": lambda: "0",
     "labels": lambda: None,
     "read_features.labels": lambda: ("a",),
@@ -111,6 +117,8 @@ EXAMPLES = {
     "PretrainingResult.parameters": lambda: RESULT.parameters,
     "path": lambda: FOLDER / "log.csv",
     "load_result.path": lambda: FOLDER / "run.pt",
+    "load_weights.path": lambda: FOLDER / "run.safetensors",
+    "save_weights.path": lambda: FOLDER / "saved.safetensors",
     "read_features.path": lambda: FOLDER / "x.csv",
     "write_trajectory.path": lambda: FOLDER / "written.csv",
     "policy": lambda: None,
@@ -151,6 +159,8 @@ EXAMPLES = {
     "weights": lambda: np.ones((4, 3)) / 3,
 }
 RESULT = pretrain(CONFIG, progress=False, checkpoint=FOLDER / "run.pt")
+icrl_teach.save_weights(FOLDER / "run.safetensors", RESULT)
+STOCK = PretrainConfig(architecture="stock", n_states=(3, 3), d=2, features="random", n_context=(4, 4), width=8)
 INSTANCES = {
     "MarkovRewardProcess": EXAMPLES["mrp"],
     "Trajectory": EXAMPLES["trajectory"],
@@ -158,6 +168,8 @@ INSTANCES = {
     "Prompt": lambda: icrl_teach.Prompt(build_prompt(FEATURES, np.ones(3))),
     "SoftmaxTransformer": lambda: icrl_teach.SoftmaxTransformer.constructed(2, 1, 0.9),
     "LinearTransformer": lambda: icrl_teach.LinearTransformer.constructed(2, 1, 0.9),
+    "TwoHeadTransformer": lambda: icrl_teach.TwoHeadTransformer.constructed(2, 1, 0.9),
+    "StockTransformer": lambda: icrl_teach.StockTransformer(STOCK),
     "PretrainingResult": lambda: RESULT,
 }
 

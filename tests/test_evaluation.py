@@ -104,6 +104,28 @@ def test_the_network_reads_up_to_the_limit_of_steps_and_one_feature_more(n_steps
     assert evaluate_trajectory(walk, np.eye(3, d)).method == method
 
 
+def test_walks_that_were_only_cut_are_read_with_their_flags(monkeypatch):
+    """Nothing terminates here, so one cut alone must bring the flags: the network against the operator form."""
+    cut = Trajectory.of_transitions([0, 1, 2, 0, 1], [1, 2, 3, -1, 0.5], [1, 2, 0, 1, 2], [0] * 5, [0, 0, 1, 0, 1])
+    network = evaluate_trajectory(cut, one_hot(3, 2.0), 0.9, 30)
+    monkeypatch.setattr(evaluation, "TRANSFORMER_LIMIT", 0)
+    operators = evaluate_trajectory(cut, one_hot(3, 2.0), 0.9, 30)
+    assert (network.method, operators.method) == ("transformer", "operator")
+    np.testing.assert_allclose(network.values, operators.values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("groups", [2, 5, 9])
+def test_states_that_look_alike_have_the_radius_of_their_group(groups, rng):
+    """Of 36 states in a few groups with equal features only the groups can be told apart: the network of the groups,
+    whose matrix is small and regular, has the same radius."""
+    x = one_hot(groups, 3.0)
+    states = rng.integers(36, size=2_000)
+    walk, rewards = Trajectory(states, rng.normal(size=1_999)), rng.normal(size=1_999)
+    alike = evaluate_trajectory(walk, x[np.arange(36) % groups], 0.9)
+    merged = evaluate_trajectory(Trajectory(states % groups, rewards), x, 0.9)
+    assert alike.spectral_radius == pytest.approx(merged.spectral_radius, rel=1e-9) and merged.spectral_radius < 1
+
+
 def test_depth_costs_next_to_nothing_and_is_exact(rng):
     """Slow features: 3,000 layers by squares are 3,000 layers one by one; 10^9 layers are the equation's solution."""
     walk = Trajectory(rng.integers(4, size=300), rng.normal(size=299))

@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from jaxtyping import TypeCheckError
 
 from icrl_teach import predict, predictions
+from icrl_teach.learner import Said
 from icrl_teach.predictions import number_in, short_number
 from odd_values import ODD
 
@@ -76,7 +77,7 @@ def test_after_the_answer_a_prediction_is_not_counted(capsys):
     ask().answer("two")
     ask(mine="two").answer("two")
     assert last_line(capsys) == "Answer: two. You predicted two: right (not counted: the answer had been shown)."
-    assert predictions._marks["04-states"] == (None, False)
+    assert predictions._marks == {"04-states": Said(None, "two", False)}
 
 
 def test_running_cells_again_counts_once_and_the_first_prediction_stays(capsys):
@@ -86,7 +87,7 @@ def test_running_cells_again_counts_once_and_the_first_prediction_stays(capsys):
     first.say("one")
     ask(mine="two").answer("two")
     assert last_line(capsys) == "Answer: two. You predicted all: not this time."
-    assert predictions._marks == {"04-states": ("all", False)}
+    assert predictions._marks == {"04-states": Said("all", "two", False)}
 
 
 def test_an_answer_that_is_no_option_is_a_bug_of_the_lesson():

@@ -56,6 +56,7 @@ def test_answers_at_any_parameters_are_those_of_the_transformer(tied, masked, fe
     config = small(tied=tied, masked=masked, **features)
     batch, parameters = drawn(config), noise(config, size=5.0 if masked else 2.0)
     model = to_transformer(parameters, config)
+    assert not any(p.requires_grad for p in model.parameters())
     expected = np.zeros((4, 4))
     for b, w, path in windows(batch):
         prompt = build_prompt(batch.features[b, path], batch.reward[b, path[:-1]])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from icrl_teach.pretraining.batches import draw_batch, held_out, window_counts
+from icrl_teach.pretraining.batches import draw_batch, draw_features, held_out, window_counts
+from icrl_teach.tasks import sample_tasks
 from pretraining_cases import generator, small
 
 
@@ -19,6 +20,17 @@ def test_window_counts_are_those_of_counting():
             for k in range(9):
                 expected[b, w, states[b, w + k], states[b, w + k + 1]] += 1
     assert np.array_equal(counts.numpy(), expected)
+
+
+def test_a_generator_gives_two_sizes_then_tasks_then_walks_then_features():
+    """What is drawn in which order: another order, or one number more, and no recorded run can be made again."""
+    config, g = small(features="random", d=3), generator(3)
+    batch = draw_batch(config, generator(3))
+    torch.rand(2, generator=g)
+    tasks = sample_tasks(config.family, config.n_tasks, 5, config.gamma, g)
+    states, _ = tasks.sample(9 + config.n_windows, g)
+    assert torch.equal(batch.reward, tasks.reward) and torch.equal(batch.states, states)
+    assert torch.equal(batch.features, draw_features(config, config.n_tasks, 5, g))
 
 
 @pytest.mark.parametrize("family", ["boyan", "loop", "random"])

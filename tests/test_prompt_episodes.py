@@ -251,3 +251,15 @@ def test_odd_flags_and_queries_are_refused():
     with pytest.raises(ValueError, match=r"Z is an array of shape \(5, 3\) .*; it must be a torch tensor"):
         Prompt(build_prompt(x, r).numpy())
     assert Prompt(build_prompt(x, r)).to(torch.float32).Z.dtype == torch.float32
+
+
+def test_a_reward_that_no_source_received_is_not_in_the_prompt():
+    """Padding a batch: what stands where no transition is must not reach a reward row."""
+    prompt = build_prompt(np.ones((4, 2)), [1.0, 7.0, 2.0], source=[True, False, True, False])
+    assert prompt.Z[2].tolist() == [1.0, 0.0, 2.0, 0.0]
+
+
+@pytest.mark.parametrize(("features", "rewards"), [(np.ones(3), np.ones(2)), (np.ones((3, 2)), np.ones((2, 2)))])
+def test_shapes_of_a_context_that_do_not_fit(features, rewards):
+    with pytest.raises(ValueError, match=r"features has shape|rewards has shape"):
+        build_prompt(features, rewards)

@@ -285,6 +285,7 @@ def test_parameters_are_those_of_the_theorem():
     assert td_error_row(2).tolist() == u
     assert V.tolist() == [[0] * 5] * 4 + [[0.5 * entry for entry in u]]
     assert A.tolist() == torch.diag(torch.tensor([3.0, 3.0, 0, 0, 0])).tolist()
+    assert all(map(torch.equal, td_parameters(2), td_parameters(2, 1.0, 1.0)))
 
 
 @given(contexts())

@@ -89,6 +89,13 @@ EQUIVALENT = {
         'read = reader(softmax_attention(prompt[..., :d, :], self._weights("A", 0, prompt)[:d, :d]))',
         "0 -> -1",
     ): "this path is taken where all layers have the same A",
+    ("evaluation.py", "RESAMPLES = 200", "200 -> 201"): "the size of a sample",
+    ("evaluation.py", "RESAMPLES = 200", "200 -> 199"): "the size of a sample",
+    (
+        "emergence.py",
+        "def summarise(result: PretrainingResult, n_tasks: Count = 2048) -> dict[str, Any]:",
+        "2048 -> 2049",
+    ): "the size of a sample",
     (
         "pretraining/batches.py",
         "tasks = torch.arange(len(windows), device=windows.device)[:, None, None]",

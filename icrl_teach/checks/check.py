@@ -9,6 +9,7 @@ hint is there without a mistake that calls it up.
 from __future__ import annotations
 
 import copy
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from icrl_teach import learner
 from icrl_teach._validate import shown
 from icrl_teach.checks.report import CheckFailed, NotWrittenYet, answer, equal, message, numbers, passed
 
 Function = Callable[..., Any]
+SHEET = "icrl_teach.checks.sheet_"
 SEED = 2026  # of the cases that a learner meets; a teacher may draw others
 
 
@@ -77,6 +80,14 @@ class Check:
             self._blame_an_earlier(function)
             raise
         passed(self.says)
+        if (sheet := self._sheet()) is not None:
+            learner.pass_check(sheet, self.name)
+
+    def _sheet(self) -> str | None:
+        """The number of the sheet that holds this check; None for one that stands elsewhere, such as a test's."""
+        modules = {name: module for name, module in sys.modules.items() if name.startswith(SHEET)}
+        found = (name for name, module in modules.items() if vars(module).get(f"check_{self.name}") is self)
+        return next((name.removeprefix(SHEET) for name in found), None)
 
     def judge(self, function: Function, seed: int = SEED) -> None:
         """Raise CheckFailed unless the function is right on all cases drawn from this seed; print nothing."""

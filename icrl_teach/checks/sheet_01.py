@@ -1,66 +1,18 @@
-"""Checks of sheet 01: the return, the exact value, the stationary distribution, a policy's process, Monte Carlo."""
+"""Checks of sheet 01: the exact value, then a changed reward, a discount, a spread, an average and a chance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import product
+from typing import Any
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case
-from icrl_teach.checks.report import CheckFailed, answer, equal
-from icrl_teach.mrp import MarkovRewardProcess
+from icrl_teach.checks.check import Case, Check, case, graded_hints
+from icrl_teach.checks.report import CheckFailed
 
 _MACHINE, _PAY = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]), np.array([3.0, 1.0, -6.0])
-
-
-def _return_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(f"{np.round(rewards, 3).tolist()}, gamma = {gamma}", rewards, gamma)
-        for rewards, gamma in ((rng.normal(size=7), 0.8), (np.array([2.0, -1.0, 3.0]), 0.5), (np.array([5.0]), 0.9))
-    ]
-
-
-def _return(rewards: np.ndarray, gamma: float) -> float:
-    total, weight = 0.0, 1.0
-    for reward in rewards:
-        total += weight * reward
-        weight *= gamma
-    return total
-
-
-check_discounted_return = Check(
-    name="discounted_return",
-    cases=_return_cases,
-    right=_return,
-    mistakes=[
-        (
-            "this is the plain sum; was gamma dropped? A reward k steps ahead is multiplied by gamma**k.",
-            lambda rewards, gamma: _return(rewards, 1.0),
-        ),
-        (
-            "every weight has one power too many: the first reward counts fully, gamma**0 = 1.",
-            lambda rewards, gamma: gamma * _return(rewards, gamma),
-        ),
-        (
-            "the last reward got the largest weight. Time runs the other way: rewards[0] counts fully.",
-            lambda rewards, gamma: _return(rewards[::-1], gamma),
-        ),
-        (
-            "this is (1 - gamma) times the return, an average. The return itself is not normalised.",
-            lambda rewards, gamma: (1 - gamma) * _return(rewards, gamma),
-        ),
-        (
-            "the weights look like gamma * k. Discounting is a power, gamma**k, not a product.",
-            lambda rewards, gamma: sum(gamma * k * reward for k, reward in enumerate(rewards)),
-        ),
-        (
-            "these are the single discounted rewards; what is missing is their sum, one number.",
-            lambda rewards, gamma: [gamma**k * reward for k, reward in enumerate(rewards)],
-        ),
-    ],
-    hint="G = R_1 + gamma R_2 + gamma^2 R_3 + ...",
-    says="the discounted return of 1, 3 and 7 rewards.",
-)
 
 
 def _value_cases(rng: np.random.Generator) -> list[Case]:
@@ -148,85 +100,190 @@ check_exact_value = Check(
 )
 
 
-def _chains(rng: np.random.Generator) -> list[Case]:
-    alternating = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.3, 0.7, 0.0]])  # here np.linalg.eig lists -1 first
-    sticky = np.array([[0.999, 0.001, 0.0], [0.0, 0.998, 0.002], [0.001, 0.0, 0.999]])
+def _changed_cases(rng: np.random.Generator) -> list[Case]:
     return [
-        case("a random chain of 4 states", rng.dirichlet(np.ones(4), size=4)),
-        case("the machine", _MACHINE),
-        case("a chain that alternates between state 2 and the others", alternating),
-        case("a chain whose states stay 500 steps or more", sticky),
+        case(name, P, r, gamma, _value(P, r + change * np.eye(len(r))[s], gamma))
+        for name, P, r, gamma, s, change in (
+            ("the machine, gamma = 0.5", _MACHINE, _PAY, 0.5, 1, -2.0),
+            ("a random chain of 6 states, gamma = 0.9", rng.dirichlet(np.ones(6), 6), rng.normal(size=6), 0.9, 4, 0.5),
+            (
+                "a random chain of 3 states, gamma = 0.95",
+                rng.dirichlet(np.ones(3), 3),
+                rng.normal(size=3),
+                0.95,
+                0,
+                1.5,
+            ),
+        )
     ]
 
 
-def _lazy(P: np.ndarray, steps: int) -> np.ndarray:
-    """The uniform distribution after many steps of (P + I) / 2, which settles even where P alternates."""
-    return np.full(len(P), 1.0 / len(P)) @ np.linalg.matrix_power((P + np.eye(len(P))) / 2.0, steps)
+def _changed(P: np.ndarray, r: np.ndarray, gamma: float, v: np.ndarray) -> np.ndarray:
+    """Try every state: a change of c there moves the value by c times one column; the right column fits exactly."""
+    moved, fits = v - _value(P, r, gamma), []
+    for unit in np.eye(len(r)):
+        column = _value(P, unit, gamma)
+        change = float(moved @ column) / float(column @ column)
+        fits.append((float(np.abs(moved - change * column).max()), change * unit))
+    return min(fits, key=lambda fit: fit[0])[1]
 
 
-def _settled(P: np.ndarray) -> np.ndarray:
-    return _lazy(P, 2**20)
-
-
-def _eigenvector(P: np.ndarray) -> np.ndarray:
-    """The right one, of eigenvalue 1, in the length and sign that NumPy gives it."""
-    values, vectors = np.linalg.eig(P.T)
-    return vectors[:, np.abs(values - 1.0).argmin()].real
-
-
-def _after(start: Callable[[int], np.ndarray], steps: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda P: start(len(P)) @ np.linalg.matrix_power(P, steps)
-
-
-def _uniform(n: int) -> np.ndarray:
-    return np.full(n, 1.0 / n)
-
-
-def _first(n: int) -> np.ndarray:
-    return np.eye(n)[0]
-
-
-check_stationary_distribution = Check(
-    name="stationary_distribution",
-    cases=_chains,
-    right=_settled,
+check_reward_change = Check(
+    name="reward_change",
+    cases=_changed_cases,
+    right=_changed,
     mistakes=[
         (
-            "all states equal: that solves P m = m, the right eigenvector. The distribution is the left: mu P = mu.",
-            lambda P: np.full(len(P), 1 / len(P)),
-            lambda P: np.full(len(P), 1 / np.sqrt(len(P))),
-            lambda P: np.full(len(P), -1 / np.sqrt(len(P))),
+            "this is how much each *value* moved. One reward moves the values of all who ever come by.",
+            lambda P, r, gamma, v: v - _value(P, r, gamma),
         ),
         (
-            "this is one step from the uniform distribution (the mean of P's rows). mu is what no more steps change.",
-            lambda P: P.mean(axis=0),
+            "the sign is turned round: the change is the new reward minus the old one.",
+            lambda P, r, gamma, v: -_changed(P, r, gamma, v),
         ),
         (
-            "an eigenvector comes with any length and sign: divide it by its sum, so that it sums to 1.",
-            _eigenvector,
-            lambda P: -_settled(P) / np.linalg.norm(_settled(P)),
-            lambda P: -_settled(P),
+            "these are the new rewards; asked is by how much they differ from the old ones.",
+            lambda P, r, gamma, v: r + _changed(P, r, gamma, v),
         ),
         (
-            "this is the distribution after some steps. On a chain that alternates it never settles: solve instead.",
-            *(_after(start, steps) for start in (_uniform, _first) for steps in (100, 1000, 1001)),
+            "gamma is missing: the reward that belongs to v is v - gamma P v.",
+            lambda P, r, gamma, v: v - P @ v - r,
         ),
         (
-            "this many steps of the lazy chain do not reach mu where states stay long: solve instead.",
-            *(lambda P, steps=steps: _lazy(P, steps) for steps in (60, 100, 1000)),
-        ),
-        (
-            "np.linalg.eig sorts nothing: take the column whose eigenvalue is 1, it need not be the first.",
-            lambda P: np.linalg.eig(P.T)[1][:, 0].real / np.linalg.eig(P.T)[1][:, 0].real.sum(),
+            "P was used transposed: the expected next value is P @ v.",
+            lambda P, r, gamma, v: v - gamma * P.T @ v - r,
         ),
     ],
-    hint="check that mu @ P equals mu, and mu sums to 1. One line of P.T - I depends on the others: put ones there.",
-    says="mu P = mu, and mu sums to 1, on four chains (one alternates, one is slow).",
+    hint="which reward has this v as its value? Read the Bellman equation from right to left.",
+    says="the one reward that was changed, and by how much, on three chains.",
+)
+
+
+def _deal_cases(rng: np.random.Generator) -> list[Case]:
+    """Two chains to choose from, whose values in `state` cross at one discount only: seen on a fine grid."""
+    repair = np.array([1.0, 0.0, 0.0])
+    serviced, pay = np.array([_MACHINE[0], repair, repair]), np.array([3.0, -2.0, -6.0])
+    cases = [case("the machine, run or serviced when worn, state 1", _MACHINE, _PAY, serviced, pay, 1)]
+    while len(cases) < 3:
+        n = 3 + len(cases)
+        P, Q = rng.dirichlet(np.ones(n), size=(2, n))
+        r, q = rng.normal(size=(2, n))
+        signs = np.sign([_value(P, r, g)[2] - _value(Q, q, g)[2] for g in np.linspace(0.0, 0.999, 300)])
+        crossing = np.flatnonzero(np.diff(signs))
+        if len(crossing) == 1 and 30 < crossing[0] < 270:
+            cases.append(case(f"two random chains of {n} states, state 2", P, r, Q, q, 2))
+    return cases
+
+
+def _even(P: np.ndarray, r: np.ndarray, Q: np.ndarray, q: np.ndarray, state: int) -> float:
+    """The discount at which both chains are worth the same in `state`: a grid of twelve points, then a finer one
+    between the two where the sign changes, and so on."""
+    low, high = 0.0, 0.999
+    for _ in range(12):
+        grid = np.linspace(low, high, 12)
+        gaps = [_value(P, r, g) - _value(Q, q, g) for g in grid]
+        positive = np.array([gap[state] > 0 for gap in gaps])
+        at = int((positive[1:] != positive[:-1]).argmax())
+        low, high = float(grid[at]), float(grid[at + 1])
+    return low
+
+
+def _on_a_grid(P: np.ndarray, r: np.ndarray, Q: np.ndarray, q: np.ndarray, state: int, count: int) -> float:
+    grid = np.linspace(0.0, 0.99, count)
+    return float(grid[np.argmin([abs((_value(P, r, g) - _value(Q, q, g))[state]) for g in grid])])
+
+
+def _in_between(P: np.ndarray, r: np.ndarray, Q: np.ndarray, q: np.ndarray, state: int, wrong_way: bool) -> float:
+    low, high, first = 0.0, 0.999, r[state] > q[state]
+    for _ in range(60):
+        middle = (low + high) / 2
+        better = (_value(P, r, middle) > _value(Q, q, middle))[state]
+        low, high = (middle, high) if (better == first) != wrong_way else (low, middle)
+    return (low + high) / 2
+
+
+check_even_discount = Check(
+    name="even_discount",
+    cases=_deal_cases,
+    right=_even,
+    mistakes=[
+        (
+            "the half that was kept is the one without the crossing. Keep the half at whose ends the signs differ.",
+            partial(_in_between, wrong_way=True),
+        ),
+        (
+            "close, but a grid cannot tell more than its spacing. Halve the interval again and again.",
+            *(partial(_on_a_grid, count=count) for count in (100, 991, 1000)),
+        ),
+        (
+            "this is the horizon 1/(1 - gamma). Asked is gamma itself.",
+            lambda *deal: 1.0 / (1.0 - _even(*deal)),
+        ),
+    ],
+    hint="the difference of the two values of `state` is a function of gamma that changes its sign once.",
+    says="the discount at which two chains are worth the same, to six digits, on three pairs.",
+    needs=[check_exact_value],
+    tolerance=1e-6,
+)
+
+
+def _spread_cases(rng: np.random.Generator) -> list[Case]:
+    return [
+        case("the machine, gamma = 0.5", _MACHINE, _PAY, 0.5),
+        case("a random chain of 5 states, gamma = 0.9", rng.dirichlet(np.ones(5), size=5), rng.normal(size=5), 0.9),
+        case("a random chain of 4 states, gamma = 0.3", rng.dirichlet(np.ones(4), size=4), rng.normal(size=4), 0.3),
+    ]
+
+
+def _spread(P: np.ndarray, r: np.ndarray, gamma: float) -> np.ndarray:
+    """From the second moment, E[G^2] = r^2 + 2 gamma r P v + gamma^2 P E[G^2], a sum of its own."""
+    v = _value(P, r, gamma)
+    return np.sqrt(_value(P, r**2 + 2.0 * gamma * r * (P @ v), gamma**2) - v**2)
+
+
+def _one_step(P: np.ndarray, r: np.ndarray, gamma: float) -> np.ndarray:
+    """The variance of gamma v(next state), the noise that one step adds."""
+    v = _value(P, r, gamma)
+    return gamma**2 * (P @ v**2 - (P @ v) ** 2)
+
+
+check_return_std = Check(
+    name="return_std",
+    cases=_spread_cases,
+    right=_spread,
+    mistakes=[
+        (
+            "this is the variance. The standard deviation is its square root.",
+            lambda P, r, gamma: _spread(P, r, gamma) ** 2,
+        ),
+        (
+            "this is the noise of one step only. What comes later is random, too: gamma^2 P sigma^2.",
+            lambda P, r, gamma: np.sqrt(_one_step(P, r, gamma)),
+        ),
+        (
+            "later noise was discounted by gamma. A variance takes the square: (gamma x)^2 = gamma^2 x^2.",
+            lambda P, r, gamma: np.sqrt(_value(P, _one_step(P, r, gamma), gamma)),
+        ),
+        (
+            "the noise of a step lacks its gamma^2: it is that of gamma v(next), not of v(next).",
+            lambda P, r, gamma: np.sqrt(_value(P, _one_step(P, r, gamma) / gamma**2, gamma**2)),
+        ),
+        (
+            "this is the root of the mean square E[G^2]. Take v^2 off before the root.",
+            lambda P, r, gamma: np.sqrt(_spread(P, r, gamma) ** 2 + _value(P, r, gamma) ** 2),
+        ),
+        (
+            "the spread of the values was taken over all states. Row s of P says which next values s can meet.",
+            lambda P, r, gamma: np.full(len(r), _value(P, r, gamma).std()),
+        ),
+    ],
+    hint="sigma^2 obeys a Bellman equation of its own: gamma^2 in place of gamma, the noise of one step as reward.",
+    says="the standard deviation of a return, on three chains.",
+    needs=[check_exact_value],
 )
 
 
 def _policy_cases(rng: np.random.Generator) -> list[Case]:
-    """First a square policy, where reading it as (A, S) runs."""
     return [
         case(
             f"{n_actions} actions and {n_states} states",
@@ -234,160 +291,163 @@ def _policy_cases(rng: np.random.Generator) -> list[Case]:
             rng.normal(size=(n_actions, n_states)),
             rng.dirichlet(np.ones(n_actions), size=n_states),
         )
-        for n_actions, n_states in ((3, 3), (2, 3))
+        for n_actions, n_states in ((2, 3), (3, 4))
     ]
 
 
-def _induced(p: np.ndarray, rewards: np.ndarray, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    n_actions, n_states = rewards.shape
-    P, r = np.zeros((n_states, n_states)), np.zeros(n_states)
-    for s in range(n_states):
-        for a in range(n_actions):
-            r[s] += policy[s, a] * rewards[a, s]
-            for t in range(n_states):
-                P[s, t] += policy[s, a] * p[a, s, t]
-    return P, r
+def _average(
+    p: np.ndarray,
+    rewards: np.ndarray,
+    policy: np.ndarray,
+    *,
+    plain: bool = False,
+    right: bool = False,
+    raw: bool = False,
+) -> float:
+    """Mean reward a step in the long run; the options are the faults of the sheet's broken version.
+
+    The distribution comes from many lazy steps; with a fault, from the eigenvector that the broken version takes.
+    """
+    n_actions, n = rewards.shape
+    P, r = np.zeros((n, n)), np.zeros(n)
+    for s, a in product(range(n), range(n_actions)):
+        P[s] += policy[s, a] * p[a, s]
+        r[s] += (1.0 / n_actions if plain else policy[s, a]) * rewards[a, s]
+    if right or raw:
+        values, vectors = np.linalg.eig(P if right else P.T)
+        mu = vectors[:, values.real.argmax()].real
+        return float((mu if raw else mu / mu.sum()) @ r)
+    return float((np.full(n, 1.0 / n) @ np.linalg.matrix_power((P + np.eye(n)) / 2.0, 2**16)) @ r)
 
 
-def _greedy(p: np.ndarray, rewards: np.ndarray, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return _induced(p, rewards, np.eye(len(p))[policy.argmax(axis=1)])
+_TWO = "two faults are left. Test the parts alone: does each row of P sum to 1? Is mu @ P equal to mu? Is mu.sum() 1?"
 
-
-def _turned(p: np.ndarray, rewards: np.ndarray, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.einsum("as,ast->st", policy, p), np.einsum("as,as->s", policy, rewards)
-
-
-check_induced_process = Check(
-    name="induced_process",
+check_average_reward = Check(
+    name="average_reward",
     cases=_policy_cases,
-    right=_induced,
-    results=("P", "r"),
+    right=_average,
     mistakes=[
         (
-            "the actions were averaged with equal weights. Weight action a in state s by policy[s, a].",
-            lambda p, rewards, policy: _induced(p, rewards, np.full_like(policy, 1.0 / len(p))),
+            "nothing was mended: this is what the broken version returns.",
+            partial(_average, plain=True, right=True, raw=True),
         ),
         (
-            "the actions were added without weights. Use policy[s, a]; each row of P then sums to 1.",
-            lambda p, rewards, policy: _induced(p, rewards, np.ones_like(policy)),
+            "one fault is left: the rewards, too, are averaged with the policy, not with equal weights.",
+            partial(_average, plain=True),
         ),
-        ("only the most probable action was kept. Each action counts, as often as the policy takes it.", _greedy),
         (
-            "the policy of the next state was used. The action is chosen before the move: policy[s, a].",
-            lambda p, rewards, policy: (np.einsum("ta,ast->st", policy, p), _induced(p, rewards, policy)[1]),
+            "one fault is left: np.linalg.eig gives right eigenvectors, P m = m. Yours must be a left one: mu P = mu.",
+            partial(_average, right=True),
         ),
-        ("policy was read as (A, S); here it is (S, A): row s is the distribution over actions in state s.", _turned),
+        (
+            "one fault is left: an eigenvector has any length and sign. A distribution sums to 1.",
+            partial(_average, raw=True),
+        ),
+        (
+            _TWO,
+            partial(_average, plain=True, right=True),
+            partial(_average, plain=True, raw=True),
+            partial(_average, right=True, raw=True),
+        ),
     ],
-    hint="P[s, t] sums policy[s, a] * transitions[a, s, t] over a, and r[s] sums policy[s, a] * rewards[a, s].",
-    says="the transition matrix and reward that a policy induces, for 2 and for 3 actions.",
+    hint="print P, r and mu: each row of P sums to 1, mu @ P is mu, and mu sums to 1.",
+    says="the average reward of a policy, for 2 and for 3 actions: all three faults are found.",
 )
 
 
-def _cycle_cases(rng: np.random.Generator) -> list[Case]:
-    """A cycle: every walk from a state has the same rewards, so the mean of returns is exact."""
-    r = np.round(rng.normal(size=4) * 3.0, 1)
-    mrp = MarkovRewardProcess(np.roll(np.eye(4), 1, axis=1), r, 0.8, start=[1.0, 0.0, 0.0, 0.0])
-    return [case("a cycle of 4 states, start 2, 3 returns of 6 steps", mrp, 2, 3, 6, np.random.default_rng(0))]
+def _lake_cases(rng: np.random.Generator) -> list[Case]:
+    policies = rng.dirichlet(np.ones(2), size=(2, 5))
+    return [
+        case("a lake of 5 squares, 2 actions", _lake(rng, 5, 2), policies[0]),
+        case("another lake of 5 squares", _lake(rng, 5, 2), policies[1]),
+        case("a lake of 7 squares, 3 actions", _lake(rng, 7, 3), rng.dirichlet(np.ones(3), size=7)),
+    ]
 
 
-def _on_cycle(mrp: MarkovRewardProcess, start: int, n_returns: int, n_steps: int, _rng: object = None) -> float:
-    return _return(np.array([mrp.reward[(start + k) % mrp.n_states] for k in range(n_steps)]), mrp.gamma)
+def _lake(
+    rng: np.random.Generator, n: int, n_actions: int
+) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
+    """A table as Gymnasium writes it: table[s][a] = [(probability, next, reward, terminated), ...].
+
+    The last square is the goal, the one before it a hole; each of them loops with the flag set.
+    """
+    table: dict[int, dict[int, list[tuple[float, int, float, bool]]]] = {}
+    for s in range(n):
+        stays = [(1.0, s, 0.0, True)]
+        table[s] = dict.fromkeys(range(n_actions), stays)
+        for a in range(n_actions if s < n - 2 else 0):
+            chances = rng.dirichlet(np.ones(3))
+            reached = rng.permutation(n)[:3]
+            table[s][a] = [
+                (float(p), int(t), float(t == n - 1), bool(t >= n - 2)) for p, t in zip(chances, reached, strict=True)
+            ]
+    table[0][0] = [(0.5, n - 2, 0.0, True), (0.25, 1, 0.0, False), (0.25, 0, 0.0, False)]
+    table[1][0] = [(0.5, n - 1, 1.0, True), (0.5, 0, 0.0, False)]
+    table[2][0] = [(0.3, n - 1, 1.0, True), (0.7, 1, 0.0, False)]
+    return table
 
 
-def _backwards(mrp: MarkovRewardProcess, start: int, n_steps: int) -> float:
-    return _return(np.array([mrp.reward[(start + k) % mrp.n_states] for k in reversed(range(n_steps))]), mrp.gamma)
+def _chance(
+    table: Any, policy: np.ndarray, *, gamma: float = 1.0, again: bool = False, plain: bool = False, rounds: int = 20
+) -> np.ndarray:
+    """Chance to be paid before the episode ends, summed over the steps; the options are the usual mistakes."""
+    n, n_actions = policy.shape
+    P, r = np.zeros((n, n)), np.zeros(n)
+    for s, a in product(range(n), range(n_actions)):
+        share = 1.0 / n_actions if plain else policy[s, a]
+        for probability, t, reward, terminated in table[s][a]:
+            r[s] += share * probability * reward
+            if not terminated:
+                P[s, t] += share * probability
+            elif again and not reward:
+                P[s, 0] += share * probability
+    total, power = r, gamma * P
+    for _ in range(rounds):
+        total, power = total + power @ total, power @ power
+    return total
 
 
-def _undiscounted(mrp: MarkovRewardProcess, start: int, _n_returns: int, n_steps: int, _rng: object) -> float:
-    return sum(mrp.reward[(start + k) % mrp.n_states] for k in range(n_steps))
+def _never_ends(table: Any, policy: np.ndarray) -> np.ndarray:
+    n, n_actions = policy.shape
+    P, r = np.eye(n), np.zeros(n)
+    P[: n - 2] = 0.0
+    for s, a in product(range(n - 2), range(n_actions)):
+        for probability, t, reward, _ in table[s][a]:
+            P[s, t] += policy[s, a] * probability
+            r[s] += policy[s, a] * probability * reward
+    return np.linalg.solve(np.eye(n) - P, r)
 
 
-def _refuses_other_draws(monte_carlo_value: Callable) -> None:
-    """On a fork, where a return is 0 or 0.5: all draws from the given rng, as many as asked for, and their mean."""
-    fork = MarkovRewardProcess([[0.0, 0.5, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [0.0, 1.0, 0.0], 0.5)
-    tried = "monte_carlo_value on a fork where a return is 0 or 0.5, start 0, 7 returns of 2 steps"
-    seeds = (1,) * 12 + (2, 3, 4)  # twelve times the same: two lucky draws of 0 or 0.5 can agree, twelve don't
-    wins = [14 * answer(monte_carlo_value, fork, 0, 7, 2, np.random.default_rng(s), tried=tried) for s in seeds]
-    if len(set(wins[:12])) > 1:
-        raise CheckFailed(f"{tried}: one rng, two answers.\nHint: draw every walk from the rng that is passed in.")
-    if not np.allclose(wins, np.round(wins)) or all(round(w) in (0, 7) for w in wins):
-        raise CheckFailed(
-            f"{tried}: got {wins[0] / 14:.4g}, which is no mean of 7 such returns.\n"
-            "Hint: make exactly n_returns walks, each a new one, and take the mean of all of them."
-        )
-
-
-def _is_near_the_value(monte_carlo_value: Callable) -> None:
-    """On the machine: near v(good) = 4 (by hand in the lesson), and different for different generators."""
-    gamma, count, v, squares = 0.5, 400, np.array([4.0, 0.0, -4.0]), np.zeros(3)
-    mrp = MarkovRewardProcess(_MACHINE, _PAY, gamma)
-    tried = f"monte_carlo_value on the machine, start 0, {count} returns of 25 steps"
-    for _ in range(200):  # E[G^2] = r^2 + 2 gamma r P v + gamma^2 P E[G^2]
-        squares = _PAY**2 + 2 * gamma * _PAY * (_MACHINE @ v) + gamma**2 * _MACHINE @ squares
-    error = 6 * np.sqrt((squares[0] - v[0] ** 2) / count)
-    got = [answer(monte_carlo_value, mrp, 0, count, 25, np.random.default_rng(seed), tried=tried) for seed in (1, 2)]
-    if got[0] == got[1]:
-        raise CheckFailed(
-            f"{tried}: two different generators gave the same {float(got[0]):.4f}.\n"
-            "Hint: draw every walk from the rng that is passed in; a generator made inside repeats itself."
-        )
-    for estimate in got:
-        if not equal(np.asarray(estimate, dtype=float), np.array(4.0), error / 5):
-            raise CheckFailed(
-                f"{tried}: got {float(estimate):.4g}, expected 4 within {error:.2f}, six standard errors.\n"
-                "Hint: Is each walk a new one?"
-            )
-
-
-check_monte_carlo_value = Check(
-    name="monte_carlo_value",
-    cases=_cycle_cases,
-    right=_on_cycle,
+check_success_chance = Check(
+    name="success_chance",
+    cases=_lake_cases,
+    right=_chance,
     mistakes=[
         (
-            "the returns were added. The estimate is their mean: divide by n_returns.",
-            lambda mrp, start, n, steps, rng: n * _on_cycle(mrp, start, n, steps),
-        ),
-        ("the rewards were not discounted. Use your discounted_return with mrp.gamma.", _undiscounted),
-        (
-            "the walks began in state 0, drawn from mrp.start. Pass start to mrp.sample.",
-            lambda mrp, start, n, steps, rng: _on_cycle(mrp, 0, n, steps),
+            "I - P is singular: holes and goal loop for ever in your P. A step that terminated leads nowhere, so its "
+            "probability is left out.",
+            _never_ends,
         ),
         (
-            "the first reward is missing: R_{t+1} = r(S_t) includes the state one starts from.",
-            lambda mrp, start, n, steps, rng: _on_cycle(mrp, start + 1, n, steps),
+            "after a hole your walker begins again. One episode has one try: the hole is its end.",
+            partial(_chance, again=True),
         ),
         (
-            "each walk was one step short; n_steps transitions give n_steps rewards.",
-            lambda mrp, start, n, steps, rng: _on_cycle(mrp, start, n, steps - 1),
+            "later success counts less here. A chance is not discounted: gamma = 1.",
+            *(partial(_chance, gamma=gamma) for gamma in (0.9, 0.95, 0.99, 0.999)),
         ),
-        (
-            "n_steps and n_returns are exchanged: make n_returns walks of n_steps steps.",
-            lambda mrp, start, n, steps, rng: _on_cycle(mrp, start, steps, n),
-        ),
-        (
-            "this is the exact value, not an estimate from walks of n_steps steps.",
-            lambda mrp, start, n, steps, rng: _on_cycle(mrp, start, n, 500),
-        ),
-        (
-            "one power of gamma too many: the first reward of each walk counts fully.",
-            lambda mrp, start, n, steps, rng: mrp.gamma * _on_cycle(mrp, start, n, steps),
-        ),
-        (
-            "this is (1 - gamma) times the mean return, a reward per step; the return is a sum.",
-            lambda mrp, start, n, steps, rng: (1 - mrp.gamma) * _on_cycle(mrp, start, n, steps),
-        ),
-        (
-            "the returns run backwards: the first reward of each walk counts fully, the last the least.",
-            lambda mrp, start, n, steps, rng: _backwards(mrp, start, steps),
-        ),
-        (
-            "the mean was taken over steps; it is taken over returns.",
-            lambda mrp, start, n, steps, rng: _on_cycle(mrp, start, n, steps) / steps,
-        ),
+        ("this is the chance of success in the very next step.", partial(_chance, rounds=0)),
+        ("the policy was not used: all actions count the same here.", partial(_chance, plain=True)),
     ],
-    hint="the mean of n_returns discounted returns of n_steps rewards each.",
-    says="the mean of sampled returns, exact on a cycle and within six standard errors on the machine.",
-    needs=[check_discounted_return],
-    also=[_is_near_the_value, _refuses_other_draws],
+    hint="ask the first hint: hint(1).",
+    says="the chance to reach the goal before a hole, from every square of three lakes.",
+)
+
+hint = graded_hints(
+    "A chance is a mean, too: of a number that is 1 for success and 0 for failure. Which reward adds up to it, and "
+    "which gamma leaves it undiscounted?",
+    "At gamma = 1 the matrix I - P of an endless chain is singular. Here walks end, and after the end nothing is paid. "
+    "What must a row of P lack, so that nothing comes after?",
+    "Fill P and r by a loop over states, actions and outcomes. r[s] gets policy[s, a] * probability * reward; P[s, t] "
+    "gets policy[s, a] * probability only if the outcome is not terminated. Then solve (I - P) h = r.",
 )

@@ -1,17 +1,17 @@
-"""Checks of sheet 02: the TD error, online TD(0), one batch TD iteration, Monte Carlo, and TD against Monte Carlo.
+"""Checks of sheet 02: one batch TD iteration, a log read from its tables, a forecast, m-step targets, their limit.
 
-Every oracle is a plain loop over the steps; the certainty-equivalence value is solved for, not iterated.
+Every oracle is a plain loop over the steps; the limit of the m-step learner is iterated there, not solved for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case
+from icrl_teach.checks.check import Case, Check, case, graded_hints
 
 Walk = tuple[np.ndarray, np.ndarray]
 
@@ -21,145 +21,6 @@ def _walk(rng: np.random.Generator, n: int, n_states: int) -> Walk:
     states = np.minimum(rng.integers(n_states, size=n + 1), rng.integers(n_states, size=n + 1))
     states[:2] = 0, 1  # so that some state is left twice and another is the first to follow
     return states, rng.normal(1.0, 1.0, n)
-
-
-def _error_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(
-            f"v = {v.tolist()}, from state {s} to state {s_next}, reward {reward:g}, gamma = {gamma:g}",
-            *(v, s, reward, s_next, gamma),
-        )
-        for v, s, reward, s_next, gamma in (
-            (np.array([0.0, -0.5, 1.3]), 1, -1.0, 2, 0.8),
-            (rng.normal(size=2).round(1), 1, 0.3, 0, 0.5),
-            (np.array([1.5, -2.0, 0.7, 4.0]), 3, 1.0, 3, 0.9),
-        )
-    ]
-
-
-def _error(v: np.ndarray, s: int, reward: float, s_next: int, gamma: float) -> float:
-    guess, target = float(v[s]), float(reward)
-    target += gamma * float(v[s_next])
-    return target - guess
-
-
-check_td_error = Check(
-    name="td_error",
-    cases=_error_cases,
-    right=_error,
-    mistakes=[
-        (
-            "gamma is missing: what comes later is discounted, so use gamma * v[s_next].",
-            lambda v, s, r, t, g: _error(v, s, r, t, 1.0),
-        ),
-        (
-            "the sign is turned round: a good surprise is positive, target minus v[s].",
-            lambda v, s, r, t, g: -_error(v, s, r, t, g),
-        ),
-        (
-            "the reward is missing: the target is reward + gamma * v[s_next].",
-            lambda v, s, r, t, g: _error(v, s, 0.0, t, g),
-        ),
-        (
-            "s and s_next are swapped: the state that was left is subtracted.",
-            lambda v, s, r, t, g: _error(v, t, r, s, g),
-        ),
-        (
-            "gamma multiplies the reward too: only the next value is discounted.",
-            lambda v, s, r, t, g: _error(v, s, g * r, t, g),
-        ),
-        (
-            "gamma multiplies both values: v[s] is not discounted. Mind the brackets.",
-            lambda v, s, r, t, g: r + g * (v[t] - v[s]),
-        ),
-        (
-            "this is the target alone: the TD error subtracts the old guess v[s] from it.",
-            lambda v, s, r, t, g: r + g * v[t],
-        ),
-        (
-            "the state index entered where its value belongs: v[s], not s.",
-            lambda v, s, r, t, g: r + g * t - s,
-        ),
-    ],
-    hint="write R + gamma v(S') - v(S).",
-    says="the TD error compares one guess with the next reward and the next guess.",
-)
-
-
-def _online_cases(rng: np.random.Generator) -> list[Case]:
-    by_hand = np.array([0, 1, 2, 1]), np.array([0.0, -1.0, 3.0])
-    return [
-        case(
-            "the walk 0, 1, 2, 1 with rewards 0, -1, 3, gamma = 0.8, alpha = 0.5, three states",
-            *(*by_hand, 0.8, 0.5, 3),
-        ),
-        case("a random walk of 12 steps on 4 states, gamma = 0.7, alpha = 0.3", *_walk(rng, 12, 4), 0.7, 0.3, 4),
-    ]
-
-
-def _online(
-    states: Any, rewards: Any, gamma: float, alpha: float, n_states: int, *, learner: int = 0, frozen: bool = False
-) -> np.ndarray:
-    """Online TD(0) by a plain loop. learner 1: the next state learns instead; frozen: errors from the first table."""
-    v = [0.0] * n_states
-    history = [list(v)]
-    for k in range(len(rewards)):
-        s, s_next = int(states[k]), int(states[k + 1])
-        look = history[0] if frozen else v
-        v[int(states[k + learner])] += alpha * (rewards[k] + gamma * look[s_next] - look[s])
-        history.append(list(v))
-    return np.array(history)
-
-
-def _shared(states: Any, rewards: Any, gamma: float, alpha: float, n_states: int, rows: int = 1) -> np.ndarray:
-    """Every row shows the last table."""
-    return np.tile(_online(states, rewards, gamma, alpha, n_states)[-1], (len(rewards) + rows, 1))
-
-
-check_online_td = Check(
-    name="online_td",
-    cases=_online_cases,
-    right=_online,
-    mistakes=[
-        ("gamma is missing in the TD error.", lambda s, r, g, a, m: _online(s, r, 1.0, a, m)),
-        ("alpha is missing: move only the part alpha of delta.", lambda s, r, g, a, m: _online(s, r, g, 1.0, m)),
-        ("the table moves away: add alpha * delta, with a plus.", lambda s, r, g, a, m: _online(s, r, g, -a, m)),
-        ("the wrong state learns: update the one left.", partial(_online, learner=1)),
-        (
-            "all errors come from the starting table: online TD uses the newest table in the very next step.",
-            partial(_online, frozen=True),
-        ),
-        (
-            "every row shows the last table: all rows are the same array. Store v.copy(), not v.",
-            *(partial(_shared, rows=rows) for rows in (1, 0)),
-        ),
-        (
-            "row 0 is missing: begin the history with the table before any step, all zeros.",
-            lambda s, r, g, a, m: _online(s, r, g, a, m)[1:],
-        ),
-        (
-            "the table after the last step is missing: store v.copy() after each update, not before it.",
-            lambda s, r, g, a, m: _online(s, r, g, a, m)[:-1],
-            lambda s, r, g, a, m: _online(s, r, g, a, m)[[0, *range(len(r))]],
-        ),
-        (
-            "the rewards are one step late: rewards[k] is paid on leaving states[k].",
-            lambda s, r, g, a, m: _online(s, np.append(r[1:], 0.0), g, a, m),
-            lambda s, r, g, a, m: _online(s, np.append(0.0, r[:-1]), g, a, m),
-        ),
-        (
-            "each position learned for itself: the table has one entry a state, v[states[k]], not v[k].",
-            lambda s, r, g, a, m: _online(np.arange(len(s)) % m, r, g, a, m),
-        ),
-        (
-            "only the last table came back: return all n+1 of them, stacked.",
-            lambda s, r, g, a, m: _online(s, r, g, a, m)[-1],
-        ),
-    ],
-    hint="follow the first two steps by hand and print v.",
-    says="online TD(0) moves one entry a step, and later steps use what earlier ones learned.",
-    needs=[check_td_error],
-)
 
 
 def _batch_cases(rng: np.random.Generator) -> list[Case]:
@@ -240,174 +101,281 @@ check_batch_td_step = Check(
     ],
     hint="work out one state's mean TD error by hand.",
     says="one batch iteration moves every state by its own mean TD error, all from the same old table.",
-    needs=[check_td_error],
 )
 
 
-def _monte_carlo_cases(rng: np.random.Generator) -> list[Case]:
-    states, rewards = _walk(rng, 14, 4)
-    states[-1] = states[0]
-    short = np.array([0, 1, 0, 1]), np.array([1.0, 2.0, 4.0])
-    return [
-        case("the walk 0, 1, 0, 1 with rewards 1, 2, 4, gamma = 0.5, three states", *short, 0.5, 3),
-        case("a random walk of 14 steps, gamma = 0.7", states, rewards, 0.7, 5),
-    ]
-
-
-def _returns(rewards: Any, gamma: float, shift: int = 0) -> list[float]:
-    """G_k = sum over i >= k of gamma^(i-k+shift) R_{i+1}, to the end of the walk, as a double loop."""
-    n = len(rewards)
-    return [sum(gamma ** (i - k + shift) * rewards[i] for i in range(k, n)) for k in range(n)]
-
-
-def _means(states: Any, returns: Any, n_states: int, how: str = "mean") -> np.ndarray:
-    """Per state: the mean, the sum, the first or the last of the returns; 0 where there is none."""
-    groups = [[g for s, g in zip(states, returns, strict=False) if s == state] for state in range(n_states)]
-    if how == "first":
-        return np.array([group[0] if group else 0.0 for group in groups])
-    if how == "last":
-        return np.array([group[-1] if group else 0.0 for group in groups])
-    if how == "sum":
-        return np.array([sum(group) for group in groups])
-    if how == "or NaN":
-        return np.array([np.mean(group) if group else np.nan for group in groups])
-    if how == "with query":
-        return np.array([sum(group) / max(1, int(np.sum(states == s))) for s, group in enumerate(groups)])
-    return np.array([sum(group) / len(group) if group else 0.0 for group in groups])
-
-
-def _monte_carlo(
-    states: Any, rewards: Any, gamma: float, n_states: int, how: str = "mean", shift: int = 0
-) -> np.ndarray:
-    return _means(states, _returns(rewards, gamma, shift), n_states, how)
-
-
-def _of(returns: Callable[[Any, float], list[float]]) -> Callable[..., np.ndarray]:
-    """Means of something else than the returns."""
-    return lambda s, r, g, m: _means(s, returns(r, g), m)
-
-
-def _past(rewards: Any, gamma: float) -> list[float]:
-    return [sum(gamma ** (k - i) * rewards[i] for i in range(k + 1)) for k in range(len(rewards))]
-
-
-check_monte_carlo = Check(
-    name="monte_carlo",
-    cases=_monte_carlo_cases,
-    right=_monte_carlo,
-    mistakes=[
-        ("gamma is missing: later rewards count less.", lambda s, r, g, m: _monte_carlo(s, r, 1.0, m)),
-        ("one gamma too many: the first reward R_{k+1} counts in full.", partial(_monte_carlo, shift=1)),
-        ("this adds up past rewards: a return looks forward, so walk from the end.", _of(_past)),
-        ("this is the mean reward: the return goes on to the end of the walk.", lambda s, r, g, m: _means(s, r, m)),
-        ("only one visit was used: take the mean over all visits.", partial(_monte_carlo, how="first")),
-        (
-            "the last visit overwrote the earlier ones: add up the returns of a state, then divide by its visits.",
-            partial(_monte_carlo, how="last"),
-        ),
-        (
-            "the powers of gamma are counted from the walk's start: count them from the visit, G_k begins in full.",
-            _of(lambda r, g: [g**k * G for k, G in enumerate(_returns(r, g))]),
-        ),
-        (
-            "returns are one position off: rewards[k] belongs to states[k].",
-            lambda s, r, g, m: _means(s[1:], _returns(r, g), m),
-        ),
-        (
-            "G was stored before it was updated: each state got the return that begins one step later.",
-            _of(lambda r, g: [*_returns(r, g)[1:], 0.0]),
-        ),
-        ("this is the sum of returns: divide by the number of visits.", partial(_monte_carlo, how="sum")),
-        ("the query at the end was counted: no return follows it.", partial(_monte_carlo, how="with query")),
-        ("a state that was never left became NaN (0/0): give it 0.", partial(_monte_carlo, how="or NaN")),
-    ],
-    hint="compute the last return first, then go backwards.",
-    says="Monte Carlo is the mean of the returns that followed each visit.",
-)
-
-
-def _observed_value(states: Any, rewards: Any, gamma: float, start: np.ndarray) -> np.ndarray:
-    """The value of the observed chain: count, divide, solve. A state never left keeps its value in `start`."""
-    A, b = np.eye(len(start)), start.copy()
-    for state in range(len(start)):
-        steps = [k for k in range(len(rewards)) if states[k] == state]
-        b[state] = 0.0 if steps else start[state]
-        for k in steps:
-            A[state, states[k + 1]] -= gamma / len(steps)
-            b[state] += rewards[k] / len(steps)
-    return np.linalg.solve(A, b)
-
-
-def _walks_cases(rng: np.random.Generator) -> list[Case]:
-    walks = [_walk(rng, n, n_states) for n, n_states in ((20, 3), (8, 2), (40, 3), (15, 3))]  # one misses state 2
-    return [case("4 walks of 20, 8, 40 and 15 steps on 3 states, gamma = 0.7", walks, 0.7, np.array([1.0, -0.5, 2.0]))]
-
-
-def _rms(e: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(e**2)))
-
-
-def _limit(states: Any, rewards: Any, gamma: float, n_states: int) -> np.ndarray:
-    return _observed_value(states, rewards, gamma, np.zeros(n_states))
-
-
-def _once(states: Any, rewards: Any, gamma: float, n_states: int) -> np.ndarray:
-    return _batch(np.zeros(n_states), states, rewards, gamma, 1.0)
-
-
-def _errors(
-    walks: list[Walk], gamma: float, exact: np.ndarray, reduce: Callable = _rms, td: Callable = _limit
-) -> np.ndarray:
-    """One row a walk: the error of TD, and that of Monte Carlo."""
-    return np.array(
-        [[reduce(method(s, r, gamma, len(exact)) - exact) for method in (td, _monte_carlo)] for s, r in walks]
-    )
-
-
-def _carried_over(walks: list[Walk], gamma: float, exact: np.ndarray) -> np.ndarray:
-    table, v = _errors(walks, gamma, exact), np.zeros(len(exact))
-    for row, (states, rewards) in zip(table, walks, strict=True):
-        v = _observed_value(states, rewards, gamma, v)
-        row[0] = _rms(v - exact)
+def _history(states: np.ndarray, rewards: np.ndarray, gamma: float, alpha: float, n_states: int) -> np.ndarray:
+    """The tables of online TD(0) from zeros, (n+1, S)."""
+    table = np.zeros((len(rewards) + 1, n_states))
+    for k, (s, t) in enumerate(pairwise(states)):
+        table[k + 1] = table[k]
+        table[k + 1, s] += alpha * (rewards[k] + gamma * table[k, t] - table[k, s])
     return table
 
 
-check_td_and_mc_errors = Check(
-    name="td_and_mc_errors",
-    cases=_walks_cases,
-    right=_errors,
+def _log_cases(rng: np.random.Generator) -> list[Case]:
+    by_hand = _history(np.array([0, 1, 2, 1]), np.array([2.0, -1.0, 3.0]), 0.8, 0.5, 3)
+    states, rewards = _walk(rng, 12, 4)
+    states[4] = states[5]  # a step that stays: the state left is the next one, too
+    return [
+        case("the tables of the walk 0, 1, 2, 1 with rewards 2, -1, 3, gamma = 0.8, alpha = 0.5", by_hand, 0.8, 0.5),
+        case(
+            "the tables of 12 steps on 4 states, gamma = 0.7, alpha = 0.3",
+            *(_history(states, rewards, 0.7, 0.3, 4), 0.7, 0.3),
+        ),
+    ]
+
+
+def _log(
+    history: np.ndarray, gamma: float, alpha: float, *, row: int = 0, keep: float = 1.0
+) -> tuple[list[int], list[float]]:
+    """Which entry changed, and what reward explains it. row: whose table the errors use; keep: of v(s) in the error."""
+    left = [next(s for s, (a, b) in enumerate(zip(*pair, strict=True)) if a != b) for pair in pairwise(history)]
+    rewards = []
+    for k, (s, t) in enumerate(pairwise(left)):
+        delta = (history[k + 1][s] - history[k][s]) / alpha
+        rewards.append(delta - gamma * history[k + row][t] + keep * history[k + row][s])
+    return left, rewards
+
+
+def _log_of_largest(history: np.ndarray, gamma: float, alpha: float) -> tuple[list[int], list[float]]:
+    return [int(row.argmax()) for row in history[1:]], _log(history, gamma, alpha)[1]
+
+
+check_read_the_log = Check(
+    name="read_the_log",
+    cases=_log_cases,
+    right=_log,
+    results=("states", "rewards"),
     mistakes=[
-        ("the columns are swapped: column 0 is TD, column 1 Monte Carlo.", lambda *a: _errors(*a)[:, ::-1]),
-        ("the axes are swapped: one row a walk, two columns.", lambda *a: _errors(*a).T),
         (
-            "the square root is missing: the error asked for is root mean square.",
-            partial(_errors, reduce=lambda e: np.mean(e**2)),
+            "the change of a table is alpha times the TD error: divide by alpha first.",
+            lambda history, gamma, alpha: _log(history, gamma, 1.0),
+        ),
+        ("gamma is missing: the next guess was discounted.", lambda history, gamma, alpha: _log(history, 1.0, alpha)),
+        (
+            "v(s) is missing: delta = R + gamma v(s') - v(s), so R = delta - gamma v(s') + v(s).",
+            partial(_log, keep=0.0),
         ),
         (
-            "this is the mean absolute error: square, average, then root.",
-            partial(_errors, reduce=lambda e: np.mean(np.abs(e))),
+            "v(s) has the wrong sign: delta = R + gamma v(s') - v(s), so R = delta - gamma v(s') + v(s).",
+            partial(_log, keep=-1.0),
         ),
-        ("this is the root of the sum: take the mean over the states.", partial(_errors, reduce=np.linalg.norm)),
-        ("TD made one iteration only: repeat batch_td_step until v rests.", partial(_errors, td=_once)),
+        ("the errors came from the table *before* the step, row k, not from the one after it.", partial(_log, row=1)),
         (
-            "TD's table was carried over from one walk to the next: make new zeros inside the loop over walks.",
-            _carried_over,
-        ),
-        (
-            "both columns hold the same method: TD's error first, Monte Carlo's second.",
-            lambda *a: _errors(*a)[:, [0, 0]],
-            lambda *a: _errors(*a)[:, [1, 1]],
+            "the state left is the one whose entry changed, up or down, not the largest entry of the table.",
+            _log_of_largest,
         ),
         (
-            "the errors are relative to the size of the exact values; the plain RMS error was asked for.",
-            lambda walks, gamma, exact: _errors(walks, gamma, exact) / _rms(exact),
-        ),
-        (
-            "the walks are averaged away: return one row for each, to see the spread.",
-            lambda *a: _errors(*a).mean(axis=0),
+            "the last state is missing: the last change tells it. Only its reward stays unknown.",
+            lambda history, gamma, alpha: (_log(history, gamma, alpha)[0][:-1], _log(history, gamma, alpha)[1]),
         ),
     ],
-    hint="start TD from zeros for every walk, and repeat batch_td_step 200 times.",
-    says="both answers are measured on the same walks, with the same error.",
-    needs=[check_batch_td_step, check_monte_carlo],
+    hint="np.diff(history, axis=0) has one entry that is not 0 in each row.",
+    says="states and rewards of two walks, read from nothing but the learner's tables.",
+)
+
+
+def _forecast_cases(_rng: np.random.Generator) -> list[Case]:
+    return [
+        case(f"gamma = {gamma}, alpha = {alpha}, from {error} to {wanted}", gamma, alpha, error, wanted)
+        for gamma, alpha, error, wanted in (
+            (0.8, 1.0, 4.0, 0.001),
+            (0.8, 0.5, 4.0, 0.001),
+            (0.9, 1.05, 2.0, 0.5),
+            (0.9, 1.2, 2.0, 0.5),
+            (0.5, 1.0, 0.1, 0.3),
+        )
+    ]
+
+
+def _forecast(gamma: float, alpha: float, error: float, wanted: float) -> float:
+    """Multiply until it is enough."""
+    rate, count = abs(1.0 - alpha) + alpha * gamma, 0
+    while error > wanted:
+        if rate >= 1.0:
+            return np.inf
+        error, count = error * rate, count + 1
+    return float(count)
+
+
+def _formula(gamma: float, alpha: float, error: float, wanted: float, rate: Any, to_whole: Any = np.ceil) -> float:
+    """The formula with logarithms, for a learner's rate and rounding."""
+    r = rate(gamma, alpha)
+    if error <= wanted:
+        return 0.0
+    return float(to_whole(np.log(wanted / error) / np.log(r))) if r < 1.0 else np.inf
+
+
+def _rate(gamma: float, alpha: float) -> float:
+    return abs(1.0 - alpha) + alpha * gamma
+
+
+def _as_it_comes(x: float) -> float:
+    return x
+
+
+check_iterations_needed = Check(
+    name="iterations_needed",
+    cases=_forecast_cases,
+    right=_forecast,
+    mistakes=[
+        ("alpha does not enter: gamma is the rate for alpha = 1 alone.", partial(_formula, rate=lambda g, a: g)),
+        (
+            "the rate is |1 - alpha| + alpha gamma: beyond alpha = 1 without the bars the first part turns negative.",
+            partial(_formula, rate=lambda g, a: 1 - a + a * g),
+        ),
+        ("rounded down, the error is still too large: round up.", partial(_formula, rate=_rate, to_whole=np.floor)),
+        ("rounded to the nearest: round up, with np.ceil.", partial(_formula, rate=_rate, to_whole=np.round)),
+        ("iterations are whole numbers: round up, with np.ceil.", partial(_formula, rate=_rate, to_whole=_as_it_comes)),
+        (
+            "none is needed where the error is small enough already; and at a rate of 1 or more the bound promises "
+            "nothing: np.inf.",
+            lambda g, a, error, wanted: np.ceil(np.log(wanted / error) / np.log(_rate(g, a))),
+            lambda g, a, error, wanted: max(0.0, np.ceil(np.log(wanted / error) / np.log(_rate(g, a)))),
+            lambda g, a, error, wanted: (
+                np.ceil(np.log(wanted / error) / np.log(_rate(g, a))) if _rate(g, a) < 1 else np.inf
+            ),
+        ),
+    ],
+    hint="each iteration multiplies the bound by |1 - alpha| + alpha gamma. How often, until it is at most `wanted`?",
+    says="the number of iterations that the bound promises, and np.inf where it promises nothing.",
+)
+
+
+def _targets_cases(rng: np.random.Generator) -> list[Case]:
+    states, rewards = _walk(rng, 9, 4)
+    short = np.array([1.0, 2.0, 3.0]), np.array([0, 1, 2, 1]), np.array([0.0, -1.0, 3.0])
+    v = rng.normal(size=4)
+    return [
+        case("v = [1, 2, 3], the walk 0, 1, 2, 1 with rewards 0, -1, 3, gamma = 0.5, m = 2", *short, 0.5, 2),
+        case("a random walk of 9 steps, gamma = 0.7, m = 3", v, states, rewards, 0.7, 3),
+        case("the same walk, m = 1", v, states, rewards, 0.7, 1),
+        case("the same walk, m = 20, longer than the walk", v, states, rewards, 0.7, 20),
+    ]
+
+
+def _targets(
+    v: Any,
+    states: Any,
+    rewards: Any,
+    gamma: float,
+    m: int,
+    *,
+    late: int = 0,
+    discounted: bool = True,
+    power: str = "steps taken",
+    at_the_end: float = 1.0,
+) -> np.ndarray:
+    """Rewards of up to m steps, then the guess of the state reached, by a plain loop; the options are mistakes."""
+    targets, n = [], len(rewards)
+    for k in range(n):
+        steps = min(m, n - k)
+        total = sum(gamma ** (i + late) * rewards[k + i] for i in range(steps))
+        weight = gamma ** (m if power == "m" else steps) if discounted else 1.0
+        targets.append(total + (weight if steps == m else at_the_end * weight) * v[states[k + steps]])
+    return np.array(targets)
+
+
+def _off_the_end(v: Any, states: Any, rewards: Any, gamma: float, m: int) -> np.ndarray:
+    return np.array(
+        [sum(gamma**i * rewards[k + i] for i in range(m)) + gamma**m * v[states[k + m]] for k in range(len(rewards))]
+    )
+
+
+check_m_step_targets = Check(
+    name="m_step_targets",
+    cases=_targets_cases,
+    right=_targets,
+    mistakes=[
+        (
+            "it still runs off the end of the walk. Near the end fewer than m steps are left: take those.",
+            _off_the_end,
+        ),
+        (
+            "one fault is left: the last guess is m steps away, so it counts gamma^m.",
+            partial(_targets, discounted=False),
+        ),
+        ("one fault is left: the first reward counts in full, gamma^0.", partial(_targets, late=1)),
+        (
+            "two faults are left. Work one target out by hand: R_1 + gamma R_2 + gamma^2 v for m = 2.",
+            partial(_targets, late=1, discounted=False),
+        ),
+        (
+            "near the end the guess is fewer than m steps away: its power of gamma is the number of steps taken.",
+            partial(_targets, power="m"),
+        ),
+        (
+            "near the end the guess of the last state is missing: the walk was cut there, it did not end.",
+            partial(_targets, at_the_end=0.0),
+        ),
+        (
+            "the targets near the end were left out: every step has one, with as many rewards as are left.",
+            lambda v, states, rewards, gamma, m: _targets(v, states, rewards, gamma, m)[: max(0, len(rewards) - m + 1)],
+        ),
+    ],
+    hint="follow one target by hand: m = 2 on the first walk.",
+    says="the m-step targets of every step, with as many steps as are left near the end.",
+)
+
+
+def _limit_cases(rng: np.random.Generator) -> list[Case]:
+    states, rewards = _walk(rng, 15, 4)
+    return [
+        case(f"a random walk of 15 steps, gamma = 0.7, m = {m}, five states", states, rewards, 0.7, m, 5)
+        for m in (3, 1, 30)
+    ]
+
+
+def _limit(
+    states: Any,
+    rewards: Any,
+    gamma: float,
+    m: int,
+    n_states: int,
+    *,
+    rounds: int = 120,
+    divide: str = "visits",
+    **how: Any,
+) -> np.ndarray:
+    """Move every state to the mean of its targets, again and again."""
+    left, v = [np.flatnonzero(states[:-1] == s) for s in range(n_states)], np.zeros(n_states)
+    for _ in range(rounds):
+        targets = _targets(v, states, rewards, gamma, m, **how)
+        v = np.array([targets[ks].sum() / (len(ks) if divide == "visits" else 1) if len(ks) else 0.0 for ks in left])
+    return v
+
+
+def _moved_query(states: Any, rewards: Any, gamma: float, m: int, n_states: int) -> np.ndarray:
+    v = _limit(states, rewards, gamma, m, n_states)
+    v[~np.isin(np.arange(n_states), states[:-1])] = np.nan
+    return v
+
+
+check_m_step_limit = Check(
+    name="m_step_limit",
+    cases=_limit_cases,
+    right=_limit,
+    mistakes=[
+        ("m has no effect: this is the limit for m = 1.", lambda s, r, g, m, S: _limit(s, r, g, 1, S)),
+        ("m has no effect: this is Monte Carlo, all steps to the end.", lambda s, r, g, m, S: _limit(s, r, g, 99, S)),
+        ("this is one iteration from zeros: find where nothing moves any more.", partial(_limit, rounds=1)),
+        (
+            "near the end the guess is fewer than m steps away: its power of gamma is the number of steps taken.",
+            partial(_limit, power="m"),
+        ),
+        ("near the end the guess of the last state is missing.", partial(_limit, at_the_end=0.0)),
+        ("a state that was never left became NaN or broke the solve: give it 0.", _moved_query),
+    ],
+    hint="ask the first hint: hint(1).",
+    says="the table at which the m-step learner stands still, for m = 1, 3 and 30.",
+    needs=[check_m_step_targets],
+)
+
+hint = graded_hints(
+    "Where the learner stands still, the mean of each state's targets *is* its value. That is one equation a state.",
+    "A target is a known number plus gamma^h times the unknown v of one state, the one h steps on. So each equation is "
+    "linear in v. The known part is what m_step_targets returns for a table of zeros.",
+    "Fill A and b step by step: for step k from s, with h = min(m, n - k), A[s, s] += 1, A[s, states[k + h]] -= "
+    "gamma**h, and b[s] += the known part. A state never left has an empty line: put A[s, s] = 1. Then solve A v = b.",
 )

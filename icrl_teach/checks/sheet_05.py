@@ -1,15 +1,27 @@
-"""Checks of sheet 05: the matrix of one layer, the margin, the sharpness rule, measured rates, the largest step.
+"""Checks of sheet 05: one layer's matrix, a layer as a closed box, its wrong cell, the worst error, tau for a deadline,
+the largest step.
 
-The oracles are plain loops and bisections over NumPy; nothing of the library's theory is used.
+The oracles are plain loops, differences, bisections and a try of every sign; nothing of the library's theory is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case
+from icrl_teach.checks.check import Case, Check, case, graded_hints
+
+Layer = Callable[[np.ndarray], np.ndarray]
+
+hint = graded_hints(
+    "Take one eigenvalue of M - gamma Q, lambda. Errors in its direction are multiplied by 1 - alpha lambda a layer.",
+    "Eigenvalues may be complex: |1 - alpha lambda|^2 = 1 - 2 alpha Re(lambda) + alpha^2 |lambda|^2. For which "
+    "alpha > 0 is this 1 again?",
+    "That is alpha = 2 Re(lambda) / |lambda|^2. The first direction to grow decides, so take the smallest over all "
+    "eigenvalues. One with Re(lambda) <= 0 grows at every step: then return 0.",
+)
 
 
 def _operators(rng: np.random.Generator, n_states: int, own: float) -> tuple[np.ndarray, np.ndarray]:
@@ -53,164 +65,265 @@ check_one_layer = Check(
 )
 
 
-def _margin_cases(rng: np.random.Generator) -> list[Case]:
-    unvisited = np.array([[0.0, 0.6, 0.4], [0.0, 0.9, 0.1], [0.0, 0.2, 0.8]])
-    by_hand = np.array([[0.9, 0.1], [0.28, 0.72]])
-    random = (_operators(rng, 4, 0.8)[0], 0.5), (_operators(rng, 3, 0.95)[0], 0.7)
+def _box(M: np.ndarray, Q: np.ndarray, rho: np.ndarray, gamma: float) -> Layer:
+    """One layer as a function of the values, and nothing else to be seen."""
+    return lambda v: v - M @ v + gamma * Q @ v + rho
+
+
+def _box_cases(rng: np.random.Generator) -> list[Case]:
     return [
-        case(f"a matrix with diagonal {M.diagonal().round(2).tolist()}, gamma = {gamma}", M, gamma)
-        for M, gamma in [(by_hand, 0.3), *random, (unvisited, 0.5)]
+        case(f"a layer of {n} states", _box(*_operators(rng, n, 0.5), rng.normal(size=n), gamma), n)
+        for n, gamma in ((2, 0.5), (4, 0.9))
     ]
 
 
-def _margin(M: np.ndarray, gamma: float) -> float:
-    return min(M[s, s] for s in range(len(M))) - (1.0 + gamma) / 2.0
+def _opened(layer: Layer, n_states: int) -> tuple[np.ndarray, np.ndarray]:
+    """B and c by central differences about a point that is not 0."""
+    middle, step = np.linspace(1.0, 2.0, n_states), np.eye(n_states)
+    columns = [(layer(middle + e) - layer(middle - e)) / 2.0 for e in step]
+    B = np.array([[column[s] for column in columns] for s in range(n_states)])
+    return B, layer(middle) - B @ middle
 
 
-def _above_the_line(number_of: Callable[[np.ndarray], np.ndarray | float]) -> Callable:
-    """The margin of another number than the smallest diagonal entry."""
-    return lambda M, gamma: number_of(M) - (1.0 + gamma) / 2.0
+def _otherwise(B: Callable[..., np.ndarray], c: Callable[..., np.ndarray]) -> Callable[..., tuple]:
+    """Another answer, made of the right B and c and the layer."""
+
+    def answer(layer: Layer, n_states: int) -> tuple[np.ndarray, np.ndarray]:
+        right = (*_opened(layer, n_states), layer)
+        return B(*right), c(*right)
+
+    return answer
 
 
-check_margin = Check(
-    name="margin",
-    cases=_margin_cases,
-    right=_margin,
+def _own(B: np.ndarray, c: np.ndarray, layer: Layer) -> np.ndarray:
+    return B
+
+
+check_open_layer = Check(
+    name="open_layer",
+    cases=_box_cases,
+    right=_opened,
+    results=("B", "c"),
     mistakes=[
         (
-            "this is the average of the diagonal. One bad state is enough: take the worst.",
-            _above_the_line(lambda M: M.diagonal().mean()),
+            "the layer of a unit vector is a column of B *plus c*. Subtract what it makes of zeros.",
+            _otherwise(lambda B, c, layer: B + c[:, None], lambda B, c, layer: c),
+            _otherwise(lambda B, c, layer: B + c, lambda B, c, layer: c),
         ),
         (
-            "this is the best state. The promise must hold for the worst one.",
-            _above_the_line(lambda M: M.diagonal().max()),
-        ),
-        ("this is the smallest entry of all of M. Only the diagonal counts.", _above_the_line(np.min)),
-        (
-            "these are eigenvalues. The margin looks at the diagonal.",
-            _above_the_line(lambda M: np.linalg.eigvals(M).real.min()),
-        ),
-        ("there is one number per state here. The margin is the smallest of them.", _above_the_line(np.diagonal)),
-        ("the line is (1 + gamma) / 2; here it has a minus.", lambda M, gamma: _margin(M, -gamma)),
-        ("the line was not halved: it is (1 + gamma) / 2.", lambda M, gamma: _margin(M, 1.0 + 2.0 * gamma)),
-        (
-            "the sign is turned round: a diagonal above the line has a positive margin.",
-            lambda M, gamma: -_margin(M, gamma),
+            "this is B transposed. What the layer makes of unit vector t is COLUMN t of B.",
+            _otherwise(lambda B, c, layer: B.T, lambda B, c, layer: c),
         ),
         (
-            "a negative margin was cut to 0. Keep it: it says by how much the condition fails.",
-            lambda M, gamma: max(_margin(M, gamma), 0.0),
+            "B also holds what the layer adds to a value: the old value itself stays in it.",
+            _otherwise(lambda B, c, layer: B - np.eye(len(B)), lambda B, c, layer: c),
         ),
+        (
+            "c is what the layer makes of zeros, not of ones.",
+            _otherwise(_own, lambda B, c, layer: layer(np.ones(len(c)))),
+        ),
+        (
+            "c is what one layer adds. This is where all layers end.",
+            _otherwise(_own, lambda B, c, layer: np.linalg.solve(np.eye(len(c)) - B, c)),
+        ),
+        ("nothing stands in c: it is what the layer makes of zeros.", _otherwise(_own, lambda B, c, layer: 0.0 * c)),
     ],
-    hint="smallest diagonal entry minus (1 + gamma) / 2.",
-    says="margin is the worst diagonal minus (1 + gamma) / 2.",
+    hint="ask the layer about zeros first, then about each row of np.eye(n_states).",
+    says="with n_states + 1 questions a layer is an open book.",
 )
 
 
-def _sharpness_cases(rng: np.random.Generator) -> list[Case]:
-    low = rng.uniform(0.02, 0.05)
-    return [
-        case(f"mu_min = {mu_min:.3g}, gamma = {gamma}, C = {C}", mu_min, gamma, C)
-        for mu_min, gamma, C in ((0.25, 0.5, 0.1), (0.1, 0.9, 0.01), (low, 0.8, 0.02))
-    ]
-
-
-def _reaching(mu_min: float, m: float) -> float:
-    """The tau at which mu e^tau / (mu e^tau + 1 - mu) equals the diagonal m, by halving an interval."""
-    low, high = -50.0, 50.0
-    for _ in range(100):
-        tau = (low + high) / 2.0
-        own = mu_min * np.exp(tau)
-        low, high = (tau, high) if own / (own + 1.0 - mu_min) < m else (low, tau)
-    return low
-
-
-def _sharpness(mu_min: float, gamma: float, C: float) -> float:
-    return _reaching(mu_min, (1.0 + gamma) / 2.0 + C)
-
-
-check_sharpness = Check(
-    name="sharpness",
-    cases=_sharpness_cases,
-    right=_sharpness,
-    mistakes=[
-        ("the logarithm is missing: this is e^tau, not tau.", lambda mu, g, C: np.exp(_sharpness(mu, g, C))),
-        (
-            "this is the logarithm to base 10; softmax uses e, so np.log.",
-            lambda mu, g, C: _sharpness(mu, g, C) / np.log(10.0),
-        ),
-        (
-            "the fraction is upside down: a larger wanted diagonal must ask for more sharpness.",
-            lambda mu, g, C: -_sharpness(mu, g, C),
-        ),
-        (
-            "mu_min does not appear. A rare state has to be heard above 1 - mu_min of others.",
-            lambda mu, g, C: _sharpness(0.5, g, C),
-        ),
-        ("mu_min and 1 - mu_min are exchanged.", lambda mu, g, C: _sharpness(1.0 - mu, g, C)),
-        ("the wanted margin C is missing from the diagonal m.", lambda mu, g, C: _sharpness(mu, g, 0.0)),
-        ("the line is (1 + gamma) / 2; here it has a minus.", lambda mu, g, C: _sharpness(mu, -g, C)),
-    ],
-    hint="first m = (1 + gamma) / 2 + C, then solve mu e^tau / (mu e^tau + 1 - mu) = m for tau.",
-    says="at that tau the rarest state's diagonal reaches (1 + gamma) / 2 + C.",
-)
-
-
-def _rate_cases(rng: np.random.Generator) -> list[Case]:
-    """Iterates with a known limit, errors of both signs."""
+def _wrong_cases(rng: np.random.Generator) -> list[Case]:
+    """Layers of which one cell of M is wrong: on the diagonal, beside it, too large and too small."""
     cases = []
-    for n_layers, n_states in ((4, 3), (6, 5)):
-        limit = rng.normal(size=n_states) + 2.0
-        shrink = rng.uniform(0.2, 0.9, (n_layers, 1)).cumprod(axis=0)
-        errors = np.vstack([np.ones((1, n_states)), shrink * rng.uniform(0.5, 1.0, (n_layers, n_states))])
-        values = limit + errors * rng.choice([-1.0, 1.0], errors.shape) * rng.uniform(0.5, 1.0, n_states)
-        cases.append(case(f"values with shape {values.shape}", values, limit))
+    for n, gamma, row, column, wrong in ((3, 0.5, 0, 2, 0.9), (4, 0.8, 3, 1, -0.25), (3, 0.9, 1, 1, 0.05)):
+        M, Q = _operators(rng, n, 0.5)
+        typed = M.copy()
+        typed[row, column] = wrong
+        layer = _box(typed, Q, rng.normal(size=n), gamma)
+        cases.append(case(f"a layer of {n} states, gamma = {gamma}", layer, M, Q, gamma))
     return cases
 
 
-def _ratios(sizes: np.ndarray) -> np.ndarray:
-    return np.array([sizes[layer + 1] / sizes[layer] for layer in range(len(sizes) - 1)])
+def _wrong_cell(layer: Layer, M: np.ndarray, Q: np.ndarray, gamma: float) -> tuple[int, int, float]:
+    """Ask for each state's share in each state's next value, and compare with what should be."""
+    n, nothing = len(M), layer(np.zeros(len(M)))
+    found = (0, 0, 0.0)
+    for s, t in product(range(n), range(n)):
+        share = (layer(2.0 * np.eye(n)[t])[s] - nothing[s]) / 2.0
+        stands = float(s == t) + gamma * Q[s, t] - share
+        if abs(stands - M[s, t]) > 1e-6:
+            found = (s, t, stands)
+    return found
 
 
-def _worst(values: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    return np.array([max(abs(row[s] - limit[s]) for s in range(len(limit))) for row in values])
+def _of_cell(change: Callable[[int, int, float, np.ndarray, np.ndarray, float], tuple]) -> Callable[..., tuple]:
+    """Another answer, made of row, column, what stands there, and M, Q, gamma."""
+    return lambda layer, M, Q, gamma: change(*_wrong_cell(layer, M, Q, gamma), M, Q, gamma)
 
 
-check_measured_rates = Check(
-    name="measured_rates",
-    cases=_rate_cases,
-    right=lambda values, limit: _ratios(_worst(values, limit)),
+check_wrong_cell = Check(
+    name="wrong_cell",
+    cases=_wrong_cases,
+    right=_wrong_cell,
+    results=("row", "column", "value"),
     mistakes=[
-        ("the ratio is upside down: new error divided by the error before.", lambda v, w: 1.0 / _ratios(_worst(v, w))),
         (
-            "this averages over states. The bound is about the largest error.",
-            lambda v, w: _ratios(np.abs(v - w).mean(axis=1)),
-        ),
-        ("the absolute value is missing: errors below the limit count too.", lambda v, w: _ratios((v - w).max(axis=1))),
-        (
-            "this compares moves between layers. Subtract the limit instead.",
-            lambda v, w: _ratios(_worst(np.diff(v, axis=0), 0.0 * w)),
+            "row and column are exchanged: row s hears, column s' is heard.",
+            _of_cell(lambda s, t, v, M, Q, g: (t, s, v)),
         ),
         (
-            "the limit was not subtracted: this is the ratio of values, not of errors.",
-            lambda v, w: _ratios(_worst(v, 0.0 * w)),
+            "this is what should stand there. Return what does stand there.",
+            _of_cell(lambda s, t, v, M, Q, g: (s, t, M[s, t])),
         ),
         (
-            "every layer is divided by the first error. Divide by the layer before.",
-            lambda v, w: _worst(v, w)[1:] / _worst(v, w)[0],
-        ),
-        ("these are the errors themselves. Divide each by the one before.", _worst),
-        (
-            "take the largest error of each layer first, then divide.",
-            lambda v, w: np.abs((v - w)[1:] / (v - w)[:-1]).max(axis=1),
+            "this is the difference, not the number that stands there.",
+            _of_cell(lambda s, t, v, M, Q, g: (s, t, v - M[s, t])),
         ),
         (
-            "this measures to the last layer. Measure to the limit that was given.",
-            lambda v, w: _ratios(_worst(v, v[-1])),
+            "this cell belongs to the layer's matrix. Solve B = I - M + gamma Q for M.",
+            _of_cell(lambda s, t, v, M, Q, g: (s, t, float(s == t) - v + g * Q[s, t])),
+        ),
+        (
+            "the sign is turned: M enters a layer with a minus.",
+            _of_cell(lambda s, t, v, M, Q, g: (s, t, 2.0 * M[s, t] - v)),
         ),
     ],
-    hint="largest absolute error over states (axis 1) a layer, each divided by the one before: (L,) numbers.",
-    says="measured_rates gives the factor of the largest error, layer by layer.",
+    hint="open the layer, subtract `one_layer(M, Q, gamma)`: one cell differs, and M enters with a minus.",
+    says="one cell of B differs, and M enters it with a minus.",
+    needs=[check_one_layer, check_open_layer],
+)
+
+
+def _worst_cases(rng: np.random.Generator) -> list[Case]:
+    by_hand = np.array([[0.2, 0.1, 0.1], [0.3, -0.5, 0.0], [-0.4, 0.2, 0.1]])
+    two = np.array([[-0.3, 0.1], [-0.2, -0.3]])
+    random = [_layer(*_operators(rng, n, 0.4), 0.9, alpha) for n, alpha in ((4, 1.0), (5, 1.6), (3, 1.0))]
+    random[0][0] *= 0.1  # so that the first row is not the one
+    return [case(f"a layer of {len(B)} states", B) for B in (by_hand, two, *random)]
+
+
+def _worst_error(layer: np.ndarray) -> np.ndarray:
+    """Of all sign vectors, +1 tried first, the one with the largest next error."""
+    best, most = np.ones(len(layer)), -np.inf
+    for signs in product((1.0, -1.0), repeat=len(layer)):
+        reached = max(sum(row[t] * signs[t] for t in range(len(row))) for row in layer)
+        if reached > most + 1e-12:
+            best, most = np.array(signs), reached
+    return best
+
+
+def _signs(row: np.ndarray) -> np.ndarray:
+    return np.where(row < 0, -1.0, 1.0)
+
+
+check_worst_error = Check(
+    name="worst_error",
+    cases=_worst_cases,
+    right=_worst_error,
+    mistakes=[
+        ("the sign is turned: the stretched error is to come out positive.", lambda B: -_worst_error(B)),
+        (
+            "the row was chosen by its plain sum. Its absolute values decide: each entry can be made to help.",
+            lambda B: _signs(B[B.sum(axis=1).argmax()]),
+        ),
+        (
+            "one row can be served best, not all at once. Choose the row with the largest absolute sum.",
+            lambda B: _signs(B.sum(axis=0)),
+        ),
+        (
+            "you looked down a column. A row says what a state's next error is made of.",
+            lambda B: _signs(B[:, np.abs(B).sum(axis=0).argmax()]),
+            lambda B: _signs(B[:, np.abs(B).sum(axis=1).argmax()]),
+        ),
+        (
+            "this is the row itself. Errors of size 1 are allowed: only its signs count.",
+            lambda B: B[np.abs(B).sum(axis=1).argmax()],
+        ),
+        (
+            "an error alike everywhere helps where a row has no minus. Match the signs of the row.",
+            lambda B: np.ones(len(B)),
+        ),
+        ("this serves the first row. The worst row has the largest absolute sum.", lambda B: _signs(B[0])),
+        (
+            "where an entry is 0 the answer is +1; np.sign gives 0 there.",
+            lambda B: np.sign(B[np.abs(B).sum(axis=1).argmax()]),
+        ),
+    ],
+    hint="find the row with the largest absolute sum; +1 where its entry is 0 or more, -1 elsewhere.",
+    says="this error is stretched by the largest absolute row sum, so no smaller bound holds.",
+)
+
+
+def _deadline_cases(rng: np.random.Generator) -> list[Case]:
+    visits = rng.integers(20, 60, 4)
+    some = np.array([40, 30, 20, 10]), 0.5, 12, 0.01
+    others = (visits, 0.9, 100, 0.01), (np.array([5, 300, 100]), 0.6, 3, 0.4), (np.array([10, 10]), 0.9, 20, 0.1)
+    return [case(f"visits {v.tolist()}, gamma = {g}, {n} layers, to {e}", v, g, n, e) for v, g, n, e in (some, *others)]
+
+
+def _deadline(
+    visits: np.ndarray, gamma: float, n_layers: int, shrink: float, per_margin: float = 2.0, rarest: float | None = None
+) -> float:
+    """The tau at which the promised factor, to the power of n_layers, meets the deadline: by halving an interval."""
+    fewest = min(visits.tolist()) if rarest is None else rarest
+
+    def promised(tau: float) -> float:
+        own = fewest / (fewest + (visits.sum() - fewest) * np.exp(-tau))
+        return max(1.0 - per_margin * (own - (1.0 + gamma) / 2.0), 0.0) ** n_layers
+
+    if promised(200.0) >= shrink * (1.0 - 1e-12):
+        return np.inf
+    low, high = -50.0, 200.0
+    for _ in range(100):
+        tau = (low + high) / 2.0
+        low, high = (low, tau) if promised(tau) <= shrink else (tau, high)
+    return high
+
+
+def _without_a_way_out(visits: np.ndarray, gamma: float, n_layers: int, shrink: float) -> float:
+    tau = _deadline(visits, gamma, n_layers, shrink)
+    return np.nan if np.isinf(tau) else tau
+
+
+check_tau_for_deadline = Check(
+    name="tau_for_deadline",
+    cases=_deadline_cases,
+    right=_deadline,
+    mistakes=[
+        (
+            "that deadline cannot be promised: even the sharpest scores leave a factor gamma a layer. Return np.inf.",
+            _without_a_way_out,
+        ),
+        (
+            "this asks for 1 - C a layer. The row sums promise 1 - 2C.",
+            lambda v, g, n, e: _deadline(v, g, n, e, per_margin=1.0),
+        ),
+        (
+            "every layer is asked to do the whole work. n_layers of them multiply: take the n-th root.",
+            lambda v, g, n, e: _deadline(v, g, 1, e),
+        ),
+        (
+            "the work was divided by the layers. Factors multiply: shrink ** (1 / n_layers).",
+            lambda v, g, n, e: _deadline(v, g, 1, 1.0 - (1.0 - e) / n),
+        ),
+        (
+            "the promise is that of the state visited most. The rarest decides.",
+            lambda v, g, n, e: _deadline(v, g, n, e, rarest=v.max()),
+        ),
+        (
+            "the promise is that of an average state. The rarest decides.",
+            lambda v, g, n, e: _deadline(v, g, n, e, rarest=v.mean()),
+        ),
+        ("the logarithm is missing: this is e^tau, not tau.", lambda v, g, n, e: np.exp(_deadline(v, g, n, e))),
+        ("gamma is missing: a row adds up to 2 (1 - m) + gamma.", lambda v, g, n, e: _deadline(v, 0.0, n, e)),
+        (
+            "the margin was left at 0. Such a tau promises no deadline at all.",
+            lambda v, g, n, e: _deadline(v, g, 1, 1.0),
+        ),
+    ],
+    hint="a layer must keep at most shrink ** (1 / n_layers); from there to C, to the rarest diagonal, to tau.",
+    says="this tau is the bluntest that can promise the deadline.",
 )
 
 

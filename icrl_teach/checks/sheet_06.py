@@ -1,4 +1,4 @@
-"""Checks of sheet 06: averages of tokens, masked softmax attention, the linear layer, its answers, repeated context."""
+"""Checks of sheet 06: masked softmax attention, a mask that came late, what made a matrix, hidden weights, copies."""
 
 from __future__ import annotations
 
@@ -10,54 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from icrl_teach.checks.check import Case, Check, case
+from icrl_teach.checks.check import Case, Check, case, graded_hints
+
+hint = graded_hints(
+    "Write down one column's softmax for the long prompt. What do m equal sources add to the sum below the line?",
+    "They add m times exp(score). Which single score would add the same?",
+    "m exp(score) = exp(score + log m). So add log(copies) to the rows of scores, then mask and take the softmax.",
+)
 
 
 def tensors(value: Any) -> Any:
     """What a learner gets: an array becomes a tensor."""
     return torch.as_tensor(value) if isinstance(value, np.ndarray) else value
-
-
-def _token_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(
-            f"{columns} tokens of {rows} rows each",
-            *(rng.standard_normal((rows, columns)), rng.dirichlet(np.ones(columns), size=columns).T),
-        )
-        for rows, columns in ((4, 4), (3, 5))
-    ]
-
-
-def _average(Z: np.ndarray, E: np.ndarray) -> np.ndarray:
-    size = range(Z.shape[1])
-    return np.array([[sum(row[i] * E[i, j] for i in size) for j in size] for row in Z])
-
-
-check_average_tokens = Check(
-    name="average_tokens",
-    cases=_token_cases,
-    right=_average,
-    give=tensors,
-    mistakes=[
-        (
-            "you used the rows of E. The shares of query j stand in COLUMN j: no transpose.",
-            lambda Z, E: _average(Z, E.T),
-        ),
-        (
-            "the numbers are right, but as rows. In this course a token is a column, also afterwards.",
-            lambda Z, E: _average(Z, E).T,
-        ),
-        (
-            "divided once too often: each column of E sums to 1 already.",
-            lambda Z, E: _average(Z, E) / Z.shape[1],
-            lambda Z, E: _average(Z, E) / len(Z),
-        ),
-        ("E stands on the wrong side: E @ Z mixes rows, Z @ E mixes tokens.", lambda Z, E: E @ Z),
-        ("`*` multiplies cell by cell; a weighted sum of columns is the matrix product `@`.", lambda Z, E: Z * E),
-    ],
-    hint="column j of the result is `Z @ E[:, j]`, for all j.",
-    says="every column of the result is a weighted average of tokens",
-)
 
 
 def _weight_cases(rng: np.random.Generator) -> list[Case]:
@@ -193,270 +157,317 @@ check_attention_weights = Check(
 )
 
 
-def _layer_cases(rng: np.random.Generator) -> list[Case]:
+def _late_cases(rng: np.random.Generator) -> list[Case]:
+    sizes = ((2, 4, 1.2), (3, 6, 0.7))
     return [
-        case(
-            f"a prompt of {n} transitions with {d} features, alpha = {alpha}",
-            *(rng.standard_normal((2 * d + 1, n + 1)), alpha),
-        )
-        for d, n, alpha in ((1, 3, 0.7), (3, 5, 0.4))
+        case(f"an unmasked E of {n + 1} tokens", _attention(rng.standard_normal((d, n + 1)), beta, "none"))
+        for d, n, beta in sizes
     ]
 
 
-def _layer(
-    Z: np.ndarray,
-    alpha: float,
-    own: float = -1.0,
-    following: float = 1.0,
-    query_teaches: bool = False,
-    last_only: bool = True,
-    divide: Callable[[int], float] = float,
-) -> np.ndarray:
-    """Z + (alpha/n) P Z M (Z^T Q Z), cell by cell. own, following: the entries of Q; the rest are usual mistakes."""
-    d, n = len(Z) // 2, Z.shape[1] - 1
-    new, rows = Z.copy(), 2 * d if last_only else slice(None)
-    for j in range(n + 1):
-        difference = own * Z[:d, j] + following * Z[d : 2 * d, j]
-        for i in range(n + query_teaches):
-            new[rows, j] += alpha / divide(n) * float(Z[:d, i] @ difference) * Z[rows, i]
-    return new
+def _masked(E: np.ndarray) -> np.ndarray:
+    """Each column's shares of the others, as if the query had never spoken."""
+    n = len(E) - 1
+    columns = [[E[i, j] / (1.0 - E[n, j]) for i in range(n)] + [0.0] for j in range(n + 1)]
+    return np.array(columns).T
 
 
-def _with_weights(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[np.ndarray, float], np.ndarray]:
-    """The layer with other weights, made of (features, differences), rows = sources, columns = queries."""
-
-    def layer(Z: np.ndarray, alpha: float) -> np.ndarray:
-        d, n, new = len(Z) // 2, Z.shape[1] - 1, Z.copy()
-        weights = change(Z[:d], Z[d : 2 * d] - Z[:d])
-        weights[-1] = 0.0
-        new[-1] += alpha / n * Z[-1] @ weights
-        return new
-
-    return layer
+def _cleared(E: np.ndarray) -> np.ndarray:
+    """The last row set to 0, and nothing else."""
+    return np.vstack([E[:-1], np.zeros((1, E.shape[1]))])
 
 
-def _turned(Z: np.ndarray, alpha: float) -> np.ndarray:
-    """The sum over the queries instead of the sources."""
-    d, n, new = len(Z) // 2, Z.shape[1] - 1, Z.copy()
-    weights = Z[:d].T @ (Z[d : 2 * d] - Z[:d])
-    weights[-1] = 0.0
-    new[-1] += alpha / n * weights @ Z[-1]
-    return new
+def _softmax_again(E: np.ndarray) -> np.ndarray:
+    powers = np.exp(E)
+    powers[-1] = 0.0
+    return powers / powers.sum(axis=0)
 
 
-def _deaf(Z: np.ndarray, alpha: float) -> np.ndarray:
-    new = _layer(Z, alpha, query_teaches=True)
-    new[-1, -1] = Z[-1, -1]
-    return new
-
-
-def _reading_new_cells(Z: np.ndarray, alpha: float, order: str) -> np.ndarray:
-    """Loops that read errors from the matrix they are writing: cell by cell (two orders) or column by column."""
-    d, size, new = len(Z) // 2, Z.shape[1], Z.copy()
-    step, weights = alpha / (size - 1), Z[:d].T @ (Z[d : 2 * d] - Z[:d])
-    if order == "columns":
-        for j in range(size):
-            new[-1, j] += step * float(new[-1, :-1] @ weights[:-1, j])
-        return new
-    for a in range(size):
-        for b in range(size):
-            i, j = (b, a) if order == "queries first" else (a, b)
-            if i < size - 1:
-                new[-1, j] += step * new[-1, i] * weights[i, j]
-    return new
-
-
-check_linear_layer = Check(
-    name="linear_layer",
-    cases=_layer_cases,
-    right=_layer,
+check_mask_afterwards = Check(
+    name="mask_afterwards",
+    cases=_late_cases,
+    right=_masked,
     give=tensors,
     mistakes=[
+        ("the row is cleared, but columns no longer sum to 1. Share out anew what is left.", _cleared),
         (
-            "the loop reads errors that it has already changed. Read from Z, write into a copy.",
-            *(partial(_reading_new_cells, order=order) for order in ("queries first", "sources first", "columns")),
+            "you divided along the rows. A column is one query's: dim=0.",
+            lambda E: _cleared(E) / np.maximum(_cleared(E).sum(axis=1, keepdims=True), 1e-300),
         ),
-        ("1/n is missing: the step is alpha / n.", partial(_layer, divide=lambda n: 1)),
+        ("E holds shares already, no scores: a second softmax flattens them. Divide.", _softmax_again),
         (
-            "divided by n + 1: n counts the transitions, not the query column.",
-            partial(_layer, divide=lambda n: n + 1),
+            "you cleared the query's column. As a source it is the last ROW.",
+            lambda E: np.hstack([E[:, :-1], np.zeros((len(E), 1))]),
         ),
-        ("the query is not masked: M makes its weights as a source 0.", partial(_layer, query_teaches=True)),
+        ("the row of the query is missing. Keep it, full of zeros.", lambda E: _masked(E)[:-1]),
         (
-            "the sign of the update is turned: Q has -I for the state, +I for its successor.",
-            lambda Z, alpha: _layer(Z, -alpha),
-        ),
-        ("this is what the layer adds. It returns Z plus that.", lambda Z, alpha: _layer(Z, alpha) - Z),
-        (
-            "feature rows changed too: P hands over the last row only, zeros but for one 1.",
-            partial(_layer, last_only=False),
-        ),
-        (
-            "the successor is left out: Q needs +I right of -I, for rows d to 2d - 1.",
-            partial(_layer, following=0.0),
-        ),
-        ("alpha has no effect: the step is alpha / n.", lambda Z, alpha: _layer(Z, 1.0)),
-        ("the mask keeps the query from hearing. It stands left of the weights and clears their last ROW.", _deaf),
-        (
-            "the blocks of Q are full of ones: they are -I and I, so that feature 0 meets feature 0 only.",
-            _with_weights(lambda x, difference: np.outer(x.sum(axis=0), difference.sum(axis=0))),
-        ),
-        (
-            "the sum runs over the queries: column j adds up the errors of all sources i with weights [i, j].",
-            _turned,
-        ),
-        (
-            "source and query are exchanged, Q is transposed: -I and I stand in its first d ROWS.",
-            _with_weights(lambda x, difference: difference.T @ x),
+            "what the query took was spread evenly. The others keep their proportions.",
+            lambda E: np.vstack([E[:-1] + E[-1] / (len(E) - 1), np.zeros((1, len(E)))]),
         ),
     ],
-    hint="follow the shapes: Z.T @ Q @ Z is (n+1, n+1), P @ Z @ M is (2d+1, n+1).",
-    says="one linear layer, exact in every cell, with the query hidden and the step alpha / n",
+    hint="set the last row to 0, then divide each column by its sum.",
+    says="shares that are left, divided by their sum, are the softmax without the query",
 )
 
 
-def _answer_cases(rng: np.random.Generator) -> list[Case]:
+def _made_cases(rng: np.random.Generator) -> list[Case]:
+    cases = []
+    for d, n, beta in ((2, 4, 1.7), (3, 5, 0.4), (2, 3, -0.8)):
+        X = rng.standard_normal((d, n + 1))
+        cases.append(case(f"{n + 1} tokens with {d} features", _attention(X, beta), X))
+    return cases
+
+
+def _temperature(E: np.ndarray, X: np.ndarray) -> float:
+    """The beta whose columns have the same mean score as E's: that mean grows with beta, so halve an interval."""
+    scores = X.T @ X
+    wanted, low, high = float((E * scores).sum()), -50.0, 50.0
+    for _ in range(80):
+        beta = (low + high) / 2.0
+        reached = float((_attention(X, beta) * scores).sum())
+        low, high = (beta, high) if reached < wanted else (low, beta)
+    return low
+
+
+def _changed_temperature(change: Callable[[float, int], float]) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda E, X: change(_temperature(E, X), len(X))
+
+
+def _slope(E: np.ndarray, X: np.ndarray, along: str) -> float:
+    """A line through logs of shares against inner products, fitted without asking whose sums they were divided by."""
+    logs, scores = np.log(E[:-1]), (X.T @ X)[:-1]
+    if along == "one cell":
+        return float(logs[0, -1] / scores[0, -1])
+    if along == "row":
+        return float((logs[0, 0] - logs[0, 1]) / (scores[0, 0] - scores[0, 1]))
+    return float(np.polyfit(scores.ravel(), logs.ravel(), 1)[0])
+
+
+check_temperature_of = Check(
+    name="temperature_of",
+    cases=_made_cases,
+    right=_temperature,
+    give=tensors,
+    mistakes=[
+        (
+            "a share is exp(score) divided by a sum that you do not know. In a RATIO of two shares of one column it "
+            "goes out.",
+            *(partial(_slope, along=along) for along in ("one cell", "all")),
+        ),
+        (
+            "you compared two queries. Each column has its own sum, so compare two sources of ONE column.",
+            partial(_slope, along="row"),
+        ),
+        ("this is 1 / beta, the temperature itself.", _changed_temperature(lambda beta, d: 1.0 / beta)),
+        (
+            "the logarithm has another base: torch.log.",
+            *map(_changed_temperature, (lambda b, d: b / math.log(2), lambda b, d: b / math.log(10))),
+        ),
+        (
+            "1/sqrt(d) crept in; here beta alone sets the scale.",
+            _changed_temperature(lambda beta, d: beta * math.sqrt(d)),
+        ),
+        ("the sign is lost: a negative beta listens to the unlike.", _changed_temperature(lambda beta, d: abs(beta))),
+        (
+            "the sign is turned: more alike with more weight is a positive beta.",
+            _changed_temperature(lambda beta, d: -beta),
+        ),
+        (
+            "the query's row is 0, and its log is -inf. Take two of the other rows.",
+            lambda E, X: math.inf,
+            lambda E, X: -math.inf,
+            lambda E, X: math.nan,
+        ),
+    ],
+    hint="log of the ratio of two shares in one column = beta times the difference of their inner products.",
+    says="a ratio of shares tells beta, since the sum goes out",
+)
+
+
+def _share_cases(rng: np.random.Generator) -> list[Case]:
+    by_hand = np.array([0.8, 0.2])
     return [
-        case(
-            f"{n} transitions, {d} features, gamma = {gamma}, alpha = {alpha}, {depth} layers",
-            *(rng.standard_normal((n + 1, d)), rng.standard_normal(n), gamma, alpha, depth),
-        )
-        for n, d, gamma, alpha, depth in ((4, 2, 0.5, 0.6, 3), (7, 3, 0.9, 0.3, 5))
+        case(f"shares {shares.round(3).tolist()}", shares)
+        for shares in (by_hand, *(rng.dirichlet(np.ones(n)) for n in (3, 5)))
     ]
 
 
-def _linear_td(x: np.ndarray, following: np.ndarray, r: np.ndarray, alpha: float, n_layers: int) -> np.ndarray:
-    """x(S_n)^T w after 0, 1, ..., n_layers iterations of batch linear TD; following: gamma x(S_k). (n_layers+1,)."""
-    w, values = np.zeros(x.shape[1]), [0.0]
-    for _ in range(n_layers):
-        move = np.zeros_like(w)
-        for k in range(len(r)):
-            move += (r[k] + following[k] @ w - x[k] @ w) * x[k]
-        w = w + alpha / len(r) * move
-        values.append(float(x[-1] @ w))
-    return np.array(values)
+def _query_for(shares: np.ndarray) -> np.ndarray:
+    """Scores one by one, each measured from their mean: sum over the others of log(p_i / p_m) / n."""
+    n = len(shares)
+    return np.array([sum(math.log(p / other) for other in shares) / n for p in shares])
 
 
-def _answers(x: np.ndarray, r: np.ndarray, gamma: float, alpha: float, n_layers: int) -> np.ndarray:
-    return _linear_td(x, gamma * x[1:], r, alpha, n_layers)
-
-
-def _with_query_successor(x: np.ndarray, r: np.ndarray, gamma: float, alpha: float, n_layers: int) -> np.ndarray:
-    """Minus the query's last cell when its successor block holds gamma x_0, as `torch.roll` would leave it."""
-    Z = np.vstack([x.T, gamma * np.roll(x, -1, axis=0).T, np.append(r, 0.0)])
-    values = [0.0]
-    for _ in range(n_layers):
-        Z = _layer(Z, alpha)
-        values.append(-Z[-1, -1])
-    return np.array(values)
-
-
-check_linear_answers = Check(
-    name="linear_answers",
-    cases=_answer_cases,
-    right=_answers,
+check_query_for_shares = Check(
+    name="query_for_shares",
+    cases=_share_cases,
+    right=_query_for,
     give=tensors,
     mistakes=[
+        ("these are the shares. Their softmax is something else: it takes exp of what you return.", lambda p: p),
+        ("these shares come out, but the entries do not sum to 0. Subtract their mean.", np.log),
         (
-            "the minus sign at the readout is missing: the query cell holds 0 + 0 - its value.",
-            lambda *a: -_answers(*a),
+            "the largest entry was made 0. Here the entries are to sum to 0: subtract the mean.",
+            lambda p: np.log(p / p.max()),
         ),
         (
-            "gamma is missing: the second block of a column is gamma x(S_k).",
-            lambda x, r, gamma, *rest: _linear_td(x, x[1:], r, *rest),
+            "the shares were centred before the logarithm. First the log, then subtract its mean.",
+            lambda p: p - p.mean(),
+            lambda p: np.log(p * len(p)),
         ),
-        (
-            "off by one: next to x(S_{k-1}) belongs gamma x(S_k), features[1:].",
-            lambda x, r, gamma, *rest: _linear_td(x, gamma * x[:-1], r, *rest),
-        ),
-        (
-            "the query column got a successor (torch.roll?): nothing follows the query, so zeros.",
-            _with_query_successor,
-        ),
-        (
-            "all answers are 0. Either the query column is empty (its first d rows hold features[-1]), or the layer's "
-            "result was not kept: `Z = linear_layer(Z, alpha)`.",
-            lambda x, r, gamma, alpha, n_layers: np.zeros(n_layers + 1),
-        ),
-        ("layer 0 is missing: record the answer before the first layer too.", lambda *a: _answers(*a)[1:]),
-        ("the last layer is missing: n_layers layers give n_layers + 1 answers.", lambda *a: _answers(*a)[:-1]),
-        ("this is the last answer alone; return those of all layers, layer 0 first.", lambda *a: _answers(*a)[-1]),
+        ("the logarithm has another base: torch.log.", lambda p: _query_for(p) / math.log(2)),
+        ("the sign is turned: a larger share needs a larger score.", lambda p: -_query_for(p)),
     ],
-    hint="build Z of shape (2d+1, n+1), apply your linear_layer, and record -Z[-1, -1] each time.",
-    says="a stack of linear layers is batch linear TD, read with a minus",
-    needs=[check_linear_layer],
+    hint="the scores of one-hot sources are the query's own entries; softmax undoes log.",
+    says="a softmax undoes a log, and the same number added to all scores changes nothing",
 )
 
 
-def _copies_cases(rng: np.random.Generator) -> list[Case]:
+def _probe_cases(rng: np.random.Generator) -> list[Case]:
     return [
+        case(f"{n} transitions, {d} features", *_read_prompt(rng, d, n, depth))
+        for d, n, depth in ((1, 4, 2), (2, 6, 1), (3, 8, 3))
+    ]
+
+
+def _read_prompt(rng: np.random.Generator, d: int, n: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """A prompt of Wang et al., and the same after `depth` layers, worked out from w."""
+    first = rng.standard_normal((2 * d + 1, n + 1))
+    first[d:, -1] = 0.0
+    x, following, r, w = first[:d], first[d : 2 * d], first[-1, :-1], np.zeros(d)
+    for _ in range(depth):
+        w = w + 0.4 / n * x[:, :-1] @ (r + (following - x)[:, :-1].T @ w)
+    later = first.copy()
+    later[-1] += (following - x).T @ w
+    return first, later
+
+
+def _probe(first: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """Normal equations over all columns, the query among them."""
+    d = len(first) // 2
+    ways, moved = first[d : 2 * d] - first[:d], later[-1] - first[-1]
+    gram = [[sum(a * b for a, b in zip(ways[i], ways[j], strict=True)) for j in range(d)] for i in range(d)]
+    return np.linalg.solve(np.array(gram), np.array([sum(ways[i] * moved) for i in range(d)]))
+
+
+def _fitted(rows: Callable[[np.ndarray, np.ndarray], np.ndarray], told: Callable) -> Callable[..., np.ndarray]:
+    """Least squares over the context columns, with other rows or another right side. rows: of (x, gamma x')."""
+
+    def probe(first: np.ndarray, later: np.ndarray) -> np.ndarray:
+        d = len(first) // 2
+        A = rows(first[:d, :-1], first[d : 2 * d, :-1]).T
+        return np.linalg.lstsq(A, told(first[-1, :-1], later[-1, :-1]), rcond=None)[0]
+
+    return probe
+
+
+check_hidden_weights = Check(
+    name="hidden_weights",
+    cases=_probe_cases,
+    right=_probe,
+    give=tensors,
+    mistakes=[
+        ("the sign is turned: an error is R + (gamma x' - x) . w.", lambda first, later: -_probe(first, later)),
+        (
+            "the rewards are still in: the last row holds R + (gamma x' - x) . w. Subtract the first prompt's row.",
+            _fitted(lambda x, following: following - x, lambda r, later: later),
+        ),
+        (
+            "the last row of a context column is a TD error, no value: it moves with gamma x' - x.",
+            _fitted(lambda x, following: x, lambda r, later: later - r),
+            _fitted(lambda x, following: -x, lambda r, later: later - r),
+            _fitted(lambda x, following: x, lambda r, later: later),
+        ),
+        (
+            "gamma x' and x are added. What comes next counts for the state, what is left against it.",
+            _fitted(lambda x, following: following + x, lambda r, later: later - r),
+        ),
+        (
+            "this is one step from the later errors, as if w were what a layer adds.",
+            lambda first, later: first[: len(first) // 2, :-1] @ later[-1, :-1],
+            lambda first, later: first[: len(first) // 2, :-1] @ later[-1, :-1] / (first.shape[1] - 1),
+        ),
+    ],
+    hint="d unknowns, n equations: (gamma x' - x) . w = what the last row gained. Solve by least squares.",
+    says="the weights stand nowhere in the prompt, and every column tells of them",
+)
+
+
+def _short_cases(rng: np.random.Generator) -> list[Case]:
+    sizes = (([3, 1, 2], 2, 1.6), ([1, 5, 1, 40], 3, 0.5), ([2, 2, 2], 2, 2.5))
+    cases = [
         case(
             f"copies {copies}, {d} features, beta = {beta}",
-            *(rng.standard_normal((len(copies) + 1, d)), rng.standard_normal(len(copies)), np.array(copies), beta),
+            rng.standard_normal((d, len(copies) + 1)),
+            np.array(copies),
+            beta,
         )
-        for copies, d, beta in (([3, 1, 1, 2], 2, 1.6), ([1, 1, 7], 3, 0.5), ([2, 2, 2, 2, 2], 2, 2.5))
+        for copies, d, beta in sizes
     ]
+    large = np.array([[30.0, 26.0, 29.9, 29.0]])
+    return [*cases, case("copies [1, 7, 90], scores up to 900", large, np.array([1, 7, 90]), 1.0)]
 
 
-def _three_answers(x: np.ndarray, r: np.ndarray, copies: np.ndarray, beta: float) -> np.ndarray:
-    """Plain sum, mean and softmax average of the rewards, as the query hears them. (3,)."""
-    total, powers, heard = 0.0, 0.0, 0.0
-    for k, count in enumerate(copies.tolist()):
-        score = float(x[k] @ x[-1])
-        power = count * math.exp(beta * score)
-        total, powers, heard = total + count * score * r[k], powers + power, heard + power * r[k]
-    return np.array([total, total / copies.sum(), heard / powers])
+def _short(
+    X: np.ndarray,
+    copies: np.ndarray,
+    beta: float,
+    count: Callable[[int], float] = float,
+    per_copy: bool = False,
+    query_teaches: bool = False,
+) -> np.ndarray:
+    """Repeat, attend, and add up the copies of each source, in plain loops. The rest are usual mistakes."""
+    size, E = X.shape[1], np.zeros((X.shape[1],) * 2)
+    times = [count(c) for c in copies.tolist()] + [1.0 if query_teaches else 0.0]
+    for j in range(size):
+        scores = [beta * float(X[:, i] @ X[:, j]) for i in range(size)]
+        top = max(scores)
+        powers = [t * math.exp(g - top) for t, g in zip(times, scores, strict=True)]
+        E[:, j] = [p / sum(powers) for p in powers]
+    if per_copy:
+        E[:-1] /= copies[:, None]
+    return E
 
 
-def _once(x: np.ndarray, r: np.ndarray, copies: np.ndarray, beta: float) -> np.ndarray:
-    return _three_answers(x, r, np.ones_like(copies), beta)
+def _short_overflowing(X: np.ndarray, copies: np.ndarray, beta: float) -> np.ndarray:
+    powers = np.exp(beta * X.T @ X) * np.append(copies, 0.0)[:, None]
+    return powers / powers.sum(axis=0)
 
 
-def _softmax(of: Callable[[np.ndarray, np.ndarray, np.ndarray, float], float]) -> Callable[..., np.ndarray]:
-    """The right sum and mean, with another third answer."""
-    return lambda x, r, copies, beta: np.append(_three_answers(x, r, copies, beta)[:2], of(x, r, copies, beta))
+def _scaled_scores(X: np.ndarray, copies: np.ndarray, beta: float) -> np.ndarray:
+    scores = beta * X.T @ X
+    scores[:-1] *= copies[:, None]
+    scores[-1] = -np.inf
+    powers = np.exp(scores - scores.max(axis=0))
+    return powers / powers.sum(axis=0)
 
 
-def _too_loud(x: np.ndarray, r: np.ndarray, copies: np.ndarray, beta: float) -> float:
-    powers = np.exp(beta * x[:-1] @ x[-1])
-    return powers / powers.sum() * copies @ r
-
-
-def _unmasked(x: np.ndarray, r: np.ndarray, copies: np.ndarray, beta: float) -> float:
-    powers = np.append(copies, 1) * np.exp(beta * x @ x[-1])
-    return powers[:-1] @ r / powers.sum()
-
-
-check_answers_with_copies = Check(
-    name="answers_with_copies",
-    cases=_copies_cases,
-    right=_three_answers,
+check_short_weights = Check(
+    name="short_weights",
+    cases=_short_cases,
+    right=_short,
     give=tensors,
     mistakes=[
-        ("copies has no effect: repeat each source as often as it says.", _once),
+        ("copies has no effect: who speaks m times is heard m times.", partial(_short, count=lambda c: 1.0)),
         (
-            "the mean still divides by the old n; count the repeated transitions.",
-            lambda x, r, copies, beta: _three_answers(x, r, copies, beta) * [1.0, copies.sum() / len(r), 1.0],
+            "copies multiplied the finished shares, so columns no longer sum to 1. Count them before you divide.",
+            lambda X, copies, beta: _attention(X, beta) * np.append(copies, 1.0)[:, None],
         ),
         (
-            "copies multiplied the finished weights, so they no longer sum to 1: repeat first, then softmax.",
-            _softmax(_too_loud),
+            "copies themselves were added to the scores: that multiplies the powers by e^m. Which number gives m?",
+            partial(_short, count=math.exp),
         ),
         (
-            "the query counts as a source: it belongs in the last column, which attention_weights hides.",
-            _softmax(_unmasked),
+            "beta multiplies the log of the copies too. They are counted, whatever the temperature.",
+            lambda X, copies, beta: _short(X, copies, beta, count=lambda c: c**beta),
         ),
-        (
-            "beta belongs to the softmax alone; the linear answers use plain inner products.",
-            lambda x, r, copies, beta: _three_answers(x, r, copies, beta) * [beta, beta, 1.0],
-        ),
-        ("the order is turned: plain sum, mean, softmax.", lambda *a: _three_answers(*a)[::-1]),
-        (
-            "the softmax does not see the copies: it must run over the repeated sources.",
-            _softmax(lambda *a: _once(*a)[2]),
-        ),
+        ("this is the share of ONE copy. Add up all copies of a source.", partial(_short, per_copy=True)),
+        ("the query counts as a source: hide its row of scores.", partial(_short, query_teaches=True)),
+        ("the logarithm has another base: torch.log.", partial(_short, count=lambda c: c ** (1 / math.log(2)))),
+        ("exp overflowed, inf / inf: stay with scores, and leave the rest to torch.softmax.", _short_overflowing),
+        ("copies multiplied the scores. m equal voices add m powers; their score stays.", _scaled_scores),
     ],
-    hint="repeat sources and rewards first (torch.repeat_interleave), then compute all three.",
-    says="a sum grows with every copy, a mean and a softmax only with the share",
+    hint="the column of a query must be what it is with every source written out as often as copies says.",
+    says="a source heard m times is a source with log m added to its score",
     needs=[check_attention_weights],
 )

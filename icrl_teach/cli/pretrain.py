@@ -15,11 +15,13 @@ from typing import Any
 
 import click
 
+from icrl_teach._files import try_writing
 from icrl_teach.cli.shell import given, warn
 from icrl_teach.pretraining.config import CHOICES, PretrainConfig, middle_of, step_bytes
 
 MEMORY_LIMIT = 64 * 2**30  # bytes: a large machine's
 
+ERRORS = "\nErrors: mean squared, against the exact values."
 LEGEND = """
 Theorem 1 builds V's row as alpha (1, 1, -1) and A as beta I; alpha, beta and the cosines say how nearly the learned
 ones fit (columns of A centred where softmax cannot see their mean). Errors: mean squared, against the exact values."""
@@ -51,6 +53,7 @@ def _option(name: str, field: str, text: str) -> Callable[[Any], Any]:
 
 
 @click.command("pretrain")
+@_option("--architecture", "architecture", "The paper's network, two heads without its shift, or a usual Transformer.")
 @_option("--family", "family", "Tasks to train on.")
 @_option("--features", "features", "What the network sees of a state.")
 @_option("--feature-scale", "feature_scale", "Length of each feature vector.")
@@ -62,11 +65,23 @@ def _option(name: str, field: str, text: str) -> Callable[[Any], Any]:
 @_option("--tasks", "n_tasks", "Fresh tasks for each step.")
 @_option("--windows", "n_windows", "Prompts made from each task.")
 @_option("--steps", "n_steps", "Training steps to take; a finished run cannot be lengthened.")
-@_option("--lr", "learning_rate", "Learning rate after the warm-up.")
+@click.option(
+    "--lr", "learning_rate", type=float, help="Learning rate after the warm-up.  [default: 0.025; stock: 0.003]"
+)
 @_option("--loss", "loss", "TD errors (semi-gradient), or regression on exact values for comparison.")
 @_option("--masked/--free", "masked", "Train only those entries of V and A that Theorem 1 uses, or every one.")
 @_option("--normalisation", "normalisation", "How attention turns scores into weights.")
-@_option("--tied/--separate-layers", "tied", "Give all layers one V and A, or each layer its own.")
+@click.option(
+    "--tied/--separate-layers",
+    "tied",
+    default=None,
+    help="Give all layers the same weights, or each its own.  [default: tied; stock: separate-layers]",
+)
+@_option("--width", "width", "Stock: numbers in its residual stream.")
+@_option("--heads", "n_heads", "Stock: heads of each layer.")
+@_option("--positions", "positions", "Stock: how a token knows its place.")
+@_option("--next-features/--no-next-features", "next_features", "Stock: put the next state's features in a token.")
+@_option("--causal/--all-hear-all", "causal", "Stock: hide later tokens from earlier ones.")
 @click.option("--seeds", "n_seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs side by side.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the first of these runs.")
 @click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cpu or cuda.")
@@ -75,11 +90,22 @@ def _option(name: str, field: str, text: str) -> Callable[[Any], Any]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="A new file that keeps the run, so that --resume can continue it.",
 )
+@click.option(
+    "--weights",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file for the trained weights alone, as safetensors.",
+)
 @click.option("--resume", is_flag=True, help="Continue the run in --checkpoint, with the settings it was begun with.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.pass_context
 def command(
-    ctx: click.Context, device: str, checkpoint: Path | None, resume: bool, as_json: bool, **options: Any
+    ctx: click.Context,
+    device: str,
+    checkpoint: Path | None,
+    weights: Path | None,
+    resume: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train the network from noise by TD, and compare what it learned with Theorem 1's parameters.
 
@@ -90,6 +116,8 @@ def command(
         raise click.UsageError("--resume needs --checkpoint FILE, the run to continue.", ctx)
     from icrl_teach import emergence, pretraining
 
+    if weights is not None:
+        try_writing(weights.parent)  # before the work, not after it
     config = _config(ctx, options, checkpoint if resume else None)
     _check_memory(config)
     result = pretraining.pretrain(
@@ -97,6 +125,8 @@ def command(
     )
     if os.environ.get("RANK", "0") != "0":  # under torchrun one process speaks for all
         return
+    if weights is not None:
+        pretraining.save_weights(weights, result)
     summary = emergence.summarise(result)
     click.echo(_json(summary) if as_json else _text(summary))
     for seed in sorted({run["seed"] for run in summary["runs"] if not math.isfinite(run["error"])}):
@@ -112,9 +142,12 @@ def _config(ctx: click.Context, options: dict[str, Any], resumed: Path | None) -
     from icrl_teach.pretraining import load_result
 
     fields, config = options, REFERENCE
-    if resumed is None and options["d"] is None:  # not given: as one-hot features need it, else 4
-        fields = {**options, "d": options["n_states"][1] if options["features"] == "one-hot" else 4}
-    elif resumed is not None:
+    if resumed is None:  # what was not given follows from the rest
+        stock = options["architecture"] == "stock"
+        d = options["n_states"][1] if options["features"] == "one-hot" else 4
+        others = {"d": d, "learning_rate": 0.003 if stock else REFERENCE.learning_rate, "tied": not stock}
+        fields = {name: others.get(name) if value is None else value for name, value in options.items()}
+    else:
         config = load_result(resumed).config
         fields = {name: value for name, value in options.items() if given(ctx, name)}
     first, n_seeds = fields.pop("seed", config.seeds[0]), fields.pop("n_seeds", len(config.seeds))
@@ -141,11 +174,14 @@ def _text(summary: dict[str, Any]) -> str:
         f"{s['family']}, {sizes[0]} states, {s['features']} features, prompts of {sizes[1]} transitions, "
         f"{s['n_layers']} layers of {s['normalisation']} attention, gamma {s['gamma']:g}; {summary['steps']:,} steps\n"
     )
-    return f"{heading}\n{summary_text(summary)}\n{LEGEND}"
+    legend = ERRORS if s["architecture"] == "stock" else LEGEND
+    return f"{heading}\n{summary_text(summary)}\n{legend}"
 
 
 def summary_text(summary: dict[str, Any]) -> str:
     """`summarise` as a table, one line a seed (and layer, where they are separate)."""
+    if summary["settings"]["architecture"] == "stock":
+        return _errors_text(summary)
     separate = any(run["layer"] for run in summary["runs"])
     lines = [
         f"{'seed':>5} {'layer':>5}   {'V: reward':>9} {'target':>7} {'value':>7}   {'alpha':>6} {'cosine':>6}   "
@@ -161,6 +197,14 @@ def summary_text(summary: dict[str, Any]) -> str:
     for name, key in (("constructed parameters, alpha 1, beta 4", "constructed"), ("best constant", "constant")):
         lines.append(f"{name:>{len(lines[0]) - 17}}   {summary[f'{key}_error']:>14.4f}")
     return "\n".join(lines)
+
+
+def _errors_text(summary: dict[str, Any]) -> str:
+    """Errors alone, a line a seed: no V and A of the stock network can be compared."""
+    named = [(f"seed {run['seed']}", run["error"]) for run in summary["runs"]]
+    named += [("constructed parameters, alpha 1, beta 4", summary["constructed_error"])]
+    named += [("best constant", summary["constant_error"])]
+    return "\n".join([f"{'':<39}   held-out error", *(f"{name:<39}   {error:>14.4f}" for name, error in named)])
 
 
 def _json(summary: dict[str, Any]) -> str:

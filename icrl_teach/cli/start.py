@@ -12,12 +12,18 @@ from icrl_teach.course import copy_course
 @click.command("start")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 @click.option("--beside", is_flag=True, help="Write the new version of a file you changed next to it: NAME.new.ipynb.")
-def command(directory: Path, beside: bool) -> None:
-    """Copy the lessons and exercises to DIR, to work in. A file there that differs is never overwritten."""
-    report = copy_course(directory, beside)
+@click.option(
+    "--with-outputs/--without-outputs",
+    default=None,
+    help="Keep the stored outputs, which give the predictions away. Without either: as last time, at first without.",
+)
+def command(directory: Path, beside: bool, with_outputs: bool | None) -> None:
+    """Copy the lessons and exercises to DIR, to work in. A file there that you ran or changed is never overwritten."""
+    report = copy_course(directory, beside, with_outputs)
     for path in report.kept:
         click.echo(f"kept your {path}, which differs from the installed version")
     if report.kept and not beside:
         click.echo(f"To get the installed version beside yours: icrl-teach start {directory} --beside")
-    click.echo(f"{len(report.written)} files written to {directory}, {len(report.same)} were there already.")
+    updated = f"{len(report.updated)} that you had not touched were brought up to date, " if report.updated else ""
+    click.echo(f"{len(report.written)} files written to {directory}, {updated}{len(report.same)} were there already.")
     click.echo(f"Open them with: icrl-teach lab {directory}")

@@ -1,6 +1,7 @@
 """Pretraining: could training find the weights of Theorem 1? Tasks, answers, losses, the loop, its files.
 
-A file for each: `config` (free of torch), `batches`, `answers`, `losses`, `training`, `checkpoints`, `processes`.
+A file for each: `config` (free of torch), `batches`, `stock`, `answers`, `losses`, `training`, `checkpoints`,
+`weights`, `processes`.
 """
 
 import lazy_loader

@@ -6,5 +6,8 @@ from .checkpoints import PretrainingResult as PretrainingResult
 from .checkpoints import load_result as load_result
 from .config import PretrainConfig as PretrainConfig
 from .losses import Learner as Learner
+from .stock import StockTransformer as StockTransformer
 from .training import clip_each_seed as clip_each_seed
 from .training import pretrain as pretrain
+from .weights import load_weights as load_weights
+from .weights import save_weights as save_weights

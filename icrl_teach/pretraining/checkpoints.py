@@ -15,11 +15,13 @@ from torch import Tensor
 from icrl_teach._door import door
 from icrl_teach._files import atomic_write, try_writing
 from icrl_teach._validate import File, Natural, shown
-from icrl_teach.pretraining.answers import Parameters, to_transformer
+from icrl_teach.pretraining.answers import Parameters, to_transformer, to_two_heads
 from icrl_teach.pretraining.config import PretrainConfig, parameter_shapes
 from icrl_teach.pretraining.losses import Learner
 from icrl_teach.pretraining.processes import first_line
+from icrl_teach.pretraining.stock import StockTransformer, stock_transformer
 from icrl_teach.transformer import SoftmaxTransformer
+from icrl_teach.two_heads import TwoHeadTransformer
 
 PathLike = str | os.PathLike[str]
 
@@ -49,13 +51,15 @@ class PretrainingResult:
         return {name: value[index].clone() for name, value in self.parameters.items()}
 
     @door
-    def model(self, index: Natural = 0) -> SoftmaxTransformer:
-        """One seed's network as a frozen SoftmaxTransformer. Raises ValueError unless its attention is softmax."""
+    def model(self, index: Natural = 0) -> SoftmaxTransformer | TwoHeadTransformer | StockTransformer:
+        """One seed's network, frozen, of the architecture that was trained. Raises ValueError unless its attention is
+        softmax."""
         if self.config.normalisation != "softmax":
             raise ValueError(
                 f"normalisation is {shown(self.config.normalisation)}; only softmax makes a SoftmaxTransformer"
             )
-        return to_transformer(self.of_seed(index), self.config)
+        makers: dict[str, Any] = {"shift": to_transformer, "two-heads": to_two_heads, "stock": stock_transformer}
+        return makers[self.config.architecture](self.of_seed(index), self.config)
 
 
 @dataclass
@@ -107,7 +111,8 @@ def _damaged(name: str, error: Exception) -> CheckpointError:
     return CheckpointError(f"{name}: a damaged checkpoint ({type(error).__name__}: {first_line(error)}); start anew")
 
 
-def _config_from(text: str) -> PretrainConfig:
+def config_from(text: str) -> PretrainConfig:
+    """The configuration that a file holds as JSON."""
     entries: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()}
     return PretrainConfig(**entries)
 
@@ -131,7 +136,7 @@ def _read_checkpoint(path: PathLike) -> tuple[dict[str, Any], PretrainingResult]
         raise CheckpointError(f"{name}: not a checkpoint of this version ({FORMAT!r}); start anew")
     try:
         history, snapshots = json.loads(content["history"]), [(at, dict(each)) for at, each in content["snapshots"]]
-        config, theta, steps = _config_from(content["config"]), dict(content["theta"]), content["step"]
+        config, theta, steps = config_from(content["config"]), dict(content["theta"]), content["step"]
         _check_parts(config, [theta, *(each for _, each in snapshots)], steps, history, content["pending"])
         return content, PretrainingResult(config, theta, steps, history, snapshots)
     except DAMAGE as error:

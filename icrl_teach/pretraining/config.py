@@ -13,7 +13,16 @@ from icrl_teach.tasks import FAMILIES, Family
 FEATURES = ("one-hot", "random", "aggregated")
 NORMALISATIONS = ("softmax", "linear", "sigmoid")
 LOSSES = ("td", "value")
-CHOICES = {"family": FAMILIES, "features": FEATURES, "normalisation": NORMALISATIONS, "loss": LOSSES}
+ARCHITECTURES = ("shift", "two-heads", "stock")
+POSITIONS = ("learned", "none")
+CHOICES = {
+    "architecture": ARCHITECTURES,
+    "family": FAMILIES,
+    "features": FEATURES,
+    "normalisation": NORMALISATIONS,
+    "loss": LOSSES,
+    "positions": POSITIONS,
+}
 SEEDS = 1_000_000  # beyond, a run's tasks would be those of `held_out`
 
 
@@ -47,6 +56,9 @@ class PretrainConfig:
     linear or sigmoid attention; tied: one (V, A) for all layers; seeds: independent runs trained side by side, each
     from its own noise on its own tasks (which follow from all of the seeds, so one alone sees other tasks);
     clip: largest gradient norm of a seed; warmup: steps until the full learning rate, which then falls as a cosine.
+    architecture: shift (the paper's), two-heads (no shift; masked only), or stock, a Transformer as people build them
+    (`stock.py`), whose own settings are width, n_heads, positions (learned or none), next_features (whether a token
+    holds its successor's features) and causal; masked and normalisation are not for it.
 
     Raises ValueError, naming field, value and remedy.
     """
@@ -72,6 +84,12 @@ class PretrainConfig:
     seeds: Annotated[tuple[int, ...], _check_seeds] = (0,)
     evaluate_every: Count = 100
     snapshot_every: Count = 50
+    architecture: Annotated[str, one_of(*ARCHITECTURES)] = "shift"
+    width: Count = 48
+    n_heads: Count = 4
+    positions: Annotated[str, one_of(*POSITIONS)] = "learned"
+    next_features: bool = True
+    causal: bool = False
 
     def __post_init__(self) -> None:
         least_states, most_states = self.n_states
@@ -83,12 +101,18 @@ class PretrainConfig:
             raise ValueError(
                 f"d is {self.d}; as few as {least_states} states aggregate into {least_states} groups at most: lower d"
             )
+        if self.architecture == "two-heads" and not (self.masked and self.normalisation == "softmax"):
+            raise ValueError("architecture is 'two-heads'; it is trained with masked=True and softmax attention only")
+        if self.architecture == "stock" and self.width % self.n_heads:
+            raise ValueError(f"width is {self.width}; {self.n_heads} heads need a multiple of {self.n_heads}")
 
 
 def step_bytes(config: PretrainConfig) -> int:
     """About the most memory that one training step holds: each layer's scores, attention and their slopes (float32)."""
     columns = config.n_context[1] + 1
     prompts = config.n_tasks * (config.n_windows + 1) * len(config.seeds)
+    if config.architecture == "stock":  # of each token, about 24 rows of its width a layer, and attention's weights
+        return 4 * prompts * columns * config.n_layers * (24 * config.width + config.n_heads * columns)
     return 4 * prompts * columns * (3 * config.n_layers * columns + config.d + config.n_states[1] ** 2 // columns + 1)
 
 
@@ -99,6 +123,43 @@ def middle_of(least_and_most: tuple[int, int]) -> tuple[int, int]:
 
 
 def parameter_shapes(config: PretrainConfig) -> dict[str, tuple[int, ...]]:
-    """The shapes of V and A as they are free, a layer axis in front (1 if tied)."""
+    """The shapes of what is free: V and A, layers in front (1 if tied); V2 and A2 of a second head; or the stock's."""
     layers, d = 1 if config.tied else config.n_layers, config.d
-    return {"V": (layers, 3), "A": (layers, d, d)} if config.masked else dict.fromkeys("VA", (layers, d + 3, d + 3))
+    if config.architecture == "stock":
+        return _stock_shapes(config, layers)
+    if not config.masked:
+        return dict.fromkeys("VA", (layers, d + 3, d + 3))
+    heads = ("", "2") if config.architecture == "two-heads" else ("",)
+    return {f"{name}{head}": shape for head in heads for name, shape in (("V", (layers, 3)), ("A", (layers, d, d)))}
+
+
+def token_rows(config: PretrainConfig) -> int:
+    """Numbers in a token of the stock network: features, reward, a flag of the query, and the successor's features."""
+    return config.d + 2 + (config.d if config.next_features else 0)
+
+
+def _stock_shapes(config: PretrainConfig, layers: int) -> dict[str, tuple[int, ...]]:
+    """PyTorch's own names of a Transformer's parameters, with / for each dot, which a ParameterDict refuses."""
+    D = config.width
+    block = {
+        "self_attn/in_proj_weight": (3 * D, D),  # W_Q, W_K and W_V, one below the other
+        "self_attn/in_proj_bias": (3 * D,),
+        "self_attn/out_proj/weight": (D, D),  # W_O
+        "self_attn/out_proj/bias": (D,),
+        "linear1/weight": (4 * D, D),
+        "linear1/bias": (4 * D,),
+        "linear2/weight": (D, 4 * D),
+        "linear2/bias": (D,),
+        **{f"norm{i}/{name}": (D,) for i in (1, 2) for name in ("weight", "bias")},
+    }
+    ends: dict[str, tuple[int, ...]] = {
+        "embed/weight": (D, token_rows(config)),
+        "embed/bias": (D,),
+        "norm/weight": (D,),
+        "norm/bias": (D,),
+        "readout/weight": (1, D),
+        "readout/bias": (1,),
+    }
+    if config.positions == "learned":
+        ends["positions"] = (config.n_context[1] + 1, D)
+    return ends | {f"blocks/{layer}/{name}": shape for layer in range(layers) for name, shape in block.items()}

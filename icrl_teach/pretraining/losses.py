@@ -10,6 +10,7 @@ Sources: Xie et al., arXiv 2605.07333, section 6 and App. F.2; Wang et al., arXi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -46,6 +47,17 @@ def value_error(
     return (inside(answers)(parameters, batch, config, n_layers) - batch.exact)[:, :-1].square().mean()
 
 
+def each_seed(
+    function: Callable[..., Tensor], theta: Parameters, config: PretrainConfig, *batch: Tensor
+) -> Float[Tensor, " n_seeds"]:
+    """function(theta, *batch) of every seed: one vmap over the first axis of all. PyTorch's own layers, of which the
+    stock network is made, take no vmap: there the seeds go one after the other."""
+    if config.architecture != "stock":
+        return vmap(function)(theta, *batch)
+    one_by_one = range(len(config.seeds))
+    return torch.stack([function({k: p[i] for k, p in theta.items()}, *(t[i] for t in batch)) for i in one_by_one])
+
+
 class Learner(nn.Module):
     """The parameters of all seeds, stacked along a first axis, and the loss of each: what DDP wraps."""
 
@@ -60,7 +72,9 @@ class Learner(nn.Module):
         if len(self.config.seeds) == 1:  # no axis to add: a quarter of the time of a step goes without vmap
             theta = {name: stacked[0] for name, stacked in self.theta.items()}
             return loss(theta, Batch(*(t[0] for t in batch)), self.config)[None]
-        return vmap(lambda theta, *one: loss(theta, Batch(*one), self.config))(dict(self.theta), *batch)
+        return each_seed(
+            lambda theta, *one: loss(theta, Batch(*one), self.config), dict(self.theta), self.config, *batch
+        )
 
 
 def _update_by_group(parameters: Parameters, batch: Batch, config: PretrainConfig, n_groups: int) -> Tensor:

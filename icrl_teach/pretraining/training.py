@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 from tqdm import tqdm
 
 from icrl_teach._door import door, inside
@@ -28,7 +27,7 @@ from icrl_teach.pretraining.checkpoints import (
     snapshot,
 )
 from icrl_teach.pretraining.config import PretrainConfig
-from icrl_teach.pretraining.losses import Learner, value_error
+from icrl_teach.pretraining.losses import Learner, each_seed, value_error
 from icrl_teach.pretraining.processes import (
     anyone,
     joined_processes,
@@ -76,7 +75,7 @@ def _evaluate(run: Run, test: dict[str, Batch]) -> None:
     history.setdefault("step", []).append(run.result.steps)
     history.setdefault("loss", []).append(recent.tolist())
     for family, batch in test.items():
-        errors = vmap(lambda one, b=batch: inside(value_error)(one, b, run.config))(theta)
+        errors = each_seed(lambda one, b=batch: inside(value_error)(one, b, run.config), theta, run.config)
         name = "error" if family == run.config.family else f"error {family}"
         history.setdefault(name, []).append(errors.tolist())
 

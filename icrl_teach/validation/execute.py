@@ -233,8 +233,16 @@ async def _drain() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment with this Python's commands first, as where the environment is activated."""
-    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
+    """This process's environment with this Python's commands first, as where the environment is activated.
+
+    A validated notebook is nobody's own work: no learner's progress is read or kept.
+    """
+    quiet = {"ICRL_TEACH_PROGRESS": "off"}
+    return {
+        **os.environ,
+        **quiet,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    }
 
 
 def _watch(client: _Client, limit: float) -> Watch:

@@ -8,11 +8,8 @@ from check_cases import Case
 from icrl_teach.checks import sheet_01 as checks
 
 
-def _return(rewards, gamma):
-    total = 0.0
-    for reward in reversed(list(rewards)):
-        total = reward + gamma * total
-    return total
+def _solve(P, r, gamma):
+    return np.linalg.solve(np.eye(len(r)) - gamma * P, r)
 
 
 def _backups(P, r, gamma, count):
@@ -26,75 +23,100 @@ def _patient(P, r, gamma):
     return _backups(P, r, gamma, 40_000)
 
 
-def _sixty_lazy_steps(P):
-    p = np.full(len(P), 1 / len(P))
-    for _ in range(60):
-        p = 0.5 * p + 0.5 * p @ P
-    return p
+def _residual(P, r, gamma, v):
+    return v - gamma * P @ v - r
 
 
-def _solved(P):
-    n = len(P)
-    equations = np.vstack([P.T - np.eye(n), np.ones(n)])
-    return np.linalg.lstsq(equations, np.eye(n + 1)[n], rcond=None)[0]
+def _by_columns(P, r, gamma, v):
+    resolvent = np.linalg.inv(np.eye(len(r)) - gamma * P)
+    moved = v - resolvent @ r
+    s = np.abs(moved).argmax()  # a change in s moves the value of s most: nobody visits s more often than s itself
+    return np.eye(len(r))[s] * moved[s] / resolvent[s, s]
 
 
-def _eigenvector(P, transposed=True, normalised=True):
-    values, vectors = np.linalg.eig(P.T if transposed else P)
-    vector = vectors[:, np.argmin(np.abs(values - 1))].real
-    return vector / vector.sum() if normalised else vector
+def _bisect(P, r, Q, q, state, rounds=50):
+    low, high = 0.0, 0.999
+    sign = np.sign(_solve(P, r, low)[state] - _solve(Q, q, low)[state])
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        if np.sign(_solve(P, r, middle)[state] - _solve(Q, q, middle)[state]) == sign:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
 
 
-def _replaced(P):
-    equations = P.T - np.eye(len(P))
-    equations[-1] = 1.0
-    return np.linalg.solve(equations, np.eye(len(P))[-1])
+def _secant(P, r, Q, q, state):
+    """The Illinois form of regula falsi: an end that stays counts half."""
+    low, high = 0.0, 0.999
+    gaps = [_solve(P, r, g)[state] - _solve(Q, q, g)[state] for g in (low, high)]
+    for _ in range(200):
+        middle = (low * gaps[1] - high * gaps[0]) / (gaps[1] - gaps[0])
+        gap = _solve(P, r, middle)[state] - _solve(Q, q, middle)[state]
+        if abs(gap) < 1e-13:
+            break
+        if gap * gaps[1] < 0:
+            low, gaps[0] = high, gaps[1]
+        else:
+            gaps[0] /= 2
+        high, gaps[1] = middle, gap
+    return middle
 
 
-def _loop(transitions, rewards, policy):
-    n_actions, n_states = rewards.shape
-    P = sum(policy[:, [a]] * transitions[a] for a in range(n_actions))
-    return P, np.array([policy[s] @ rewards[:, s] for s in range(n_states)])
+def _std(P, r, gamma):
+    v = _solve(P, r, gamma)
+    return np.sqrt(_solve(P, gamma**2 * (P @ v**2 - (P @ v) ** 2), gamma**2))
 
 
-def _einsum(transitions, rewards, policy):
-    return np.einsum("sa,ast->st", policy, transitions), np.einsum("sa,as->s", policy, rewards)
+def _std_by_pairs(P, r, gamma):
+    """Half the mean square difference of two independent next values, in a loop of backups."""
+    v, variance = _solve(P, r, gamma), np.zeros(len(r))
+    half = np.array([np.sum(np.outer(row, row) * np.subtract.outer(v, v) ** 2) / 2 for row in P])
+    for _ in range(2000):
+        variance = gamma**2 * (half + P @ variance)
+    return variance**0.5
 
 
-def _mean_return(mrp, start, n_returns, n_steps, rng, gamma=None):
-    gamma = mrp.gamma if gamma is None else gamma
-    return sum(_return(mrp.sample(n_steps, rng, start).rewards, gamma) for _ in range(n_returns)) / n_returns
+def _induced(p, rewards, policy):
+    return np.einsum("sa,ast->st", policy, p), np.einsum("sa,as->s", policy, rewards)
 
 
-def _vectorised(mrp, start, n_returns, n_steps, rng):
-    state, total = np.full(n_returns, start), np.zeros(n_returns)
-    for k in range(n_steps):
-        total += mrp.gamma**k * mrp.reward[state]
-        state = (rng.random(n_returns)[:, None] >= mrp.transition[state].cumsum(axis=1)).sum(axis=1)
-    return total.mean()
+def _average(p, rewards, policy):
+    P, r = _induced(p, rewards, policy)
+    values, vectors = np.linalg.eig(P.T)
+    mu = vectors[:, np.argmax(values.real)].real
+    return mu / mu.sum() @ r
 
 
-def _late(mrp, start, n_returns, n_steps, rng):
-    walks = [mrp.sample(n_steps, rng, start).states for _ in range(n_returns)]
-    return np.mean([_return(mrp.reward[states[1:]], mrp.gamma) for states in walks])
+def _average_by_gamma(p, rewards, policy):
+    """(1 - gamma) v as gamma goes to 1."""
+    return (1e-9 * _solve(*_induced(p, rewards, policy), 1 - 1e-9)).mean()
 
 
-def _one_walk_repeated(mrp, start, n_returns, n_steps, rng):
-    return _return(mrp.sample(n_steps, rng, start).rewards, mrp.gamma)
+def _ends(table, policy):
+    P, r = np.zeros((len(table), len(table))), np.zeros(len(table))
+    for s, actions in table.items():
+        for a, outcomes in actions.items():
+            for probability, t, reward, terminated in outcomes:
+                r[s] += policy[s, a] * probability * reward
+                P[s, t] += policy[s, a] * probability * (not terminated)
+    return P, r
+
+
+def _chance(table, policy):
+    P, r = _ends(table, policy)
+    return np.linalg.solve(np.eye(len(r)) - P, r)
+
+
+def _chance_by_backups(table, policy, count=5000):
+    P, r = _ends(table, policy)
+    return _backups(P, r, 1.0, count)
 
 
 CASES = [
     Case(
-        checks.check_discounted_return,
-        right=[_return, lambda rewards, gamma: rewards @ gamma ** np.arange(len(rewards))],
-        wrong=[
-            (lambda rewards, gamma: np.mean(rewards * gamma ** np.arange(len(rewards))), "gamma^2 R_3"),
-            (lambda rewards, gamma: sum(x / (1 + k) for k, x in enumerate(rewards)), "gamma^2 R_3"),
-        ],
-    ),
-    Case(
         checks.check_exact_value,
-        right=[lambda P, r, gamma: np.linalg.solve(np.eye(len(r)) - gamma * P, r), _patient],
+        right=[_solve, _patient],
         wrong=[
             (lambda P, r, gamma: np.linalg.inv(np.eye(len(r)) - gamma * P) @ r, "np.linalg.solve(A, b)"),
             (lambda P, r, gamma: _backups(P, r, gamma, 300), "not enough where gamma is near 1"),
@@ -103,39 +125,49 @@ CASES = [
         ],
     ),
     Case(
-        checks.check_stationary_distribution,
-        right=[_solved, _eigenvector, _replaced],
+        checks.check_reward_change,
+        right=[_residual, _by_columns],
         wrong=[
-            (lambda P: _eigenvector(P, transposed=False), "right eigenvector"),
-            (lambda P: _eigenvector(P, normalised=False), "any length and sign"),
-            (_sixty_lazy_steps, "do not reach mu where states stay long"),
-            (lambda P: P[0], "check that mu @ P equals mu"),
+            (lambda P, r, gamma, v: _residual(P, r, gamma, v).argmax(), "expected shape"),
+            (lambda P, r, gamma, v: v - r, "from right to left"),
+            (lambda P, r, gamma, v: v - _solve(P, r, gamma), "how much each *value*"),
         ],
     ),
     Case(
-        checks.check_induced_process,
-        right=[_loop, _einsum],
+        checks.check_even_discount,
+        right=[_bisect, _secant],
         wrong=[
-            (lambda p, r, policy: _loop(p, r, policy)[0], "2 results"),
-            (lambda p, r, policy: _loop(p, r, policy)[::-1], "expected shape"),
-            (lambda p, r, policy: (_loop(p, r, policy)[0], r.sum(axis=0)), "added without weights"),
+            (lambda *deal: _bisect(*deal, rounds=8), "changes its sign once"),
+            (lambda *deal: 1 / (1 - _bisect(*deal)), "Asked is gamma itself"),
+            (lambda P, r, Q, q, state: 0.9, "changes its sign once"),
         ],
     ),
     Case(
-        checks.check_monte_carlo_value,
-        right=[_mean_return, _vectorised],
+        checks.check_return_std,
+        right=[_std, _std_by_pairs],
         wrong=[
-            (_late, "first reward is missing"),
+            (lambda P, r, gamma: _std(P, r, gamma) ** 2, "this is the variance"),
+            (lambda P, r, gamma: np.sqrt(P @ r**2 - (P @ r) ** 2), "Bellman equation of its own"),
+        ],
+    ),
+    Case(
+        checks.check_average_reward,
+        right=[_average, _average_by_gamma],
+        wrong=[
+            (lambda p, rewards, policy: 0.1 * _solve(*_induced(p, rewards, policy), 0.9)[0], "mu sums to 1"),
             (
-                lambda mrp, start, n, steps, rng: _mean_return(mrp, start, n, steps, np.random.default_rng(0)),
-                "generator made inside",
+                lambda p, rewards, policy: _average(p, np.full_like(rewards, 1.0) * rewards.mean(axis=0), policy),
+                "not with equal weights",
             ),
-            (_one_walk_repeated, "Is each walk a new one"),
-            (
-                lambda mrp, start, n, steps, rng: _mean_return(mrp, start, n, steps, np.random.default_rng()),
-                "one rng, two answers",
-            ),
-            (lambda mrp, start, n, steps, rng: _mean_return(mrp, start, n + 1, steps, rng), "exactly n_returns walks"),
+        ],
+    ),
+    Case(
+        checks.check_success_chance,
+        right=[_chance, _chance_by_backups],
+        wrong=[
+            (lambda table, policy: _chance(table, np.full_like(policy, 1 / policy.shape[1])), "policy was not used"),
+            (lambda table, policy: _chance_by_backups(table, policy, 1), "very next step"),
+            (lambda table, policy: _chance_by_backups(table, policy, 3), "hint(1)"),
         ],
     ),
 ]

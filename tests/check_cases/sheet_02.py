@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -9,43 +10,15 @@ import numpy as np
 from check_cases import Case
 from icrl_teach.checks.sheet_02 import (
     check_batch_td_step,
-    check_monte_carlo,
-    check_online_td,
-    check_td_and_mc_errors,
-    check_td_error,
+    check_iterations_needed,
+    check_m_step_limit,
+    check_m_step_targets,
+    check_read_the_log,
 )
 
 
 def td_error(v, s, reward, s_next, gamma):
     return reward + gamma * v[s_next] - v[s]
-
-
-def td_error_as_product(v, s, reward, s_next, gamma):
-    return float(np.dot([1.0, gamma, -1.0], [reward, v[s_next], v[s]]))
-
-
-def online(states, rewards, gamma, alpha, n_states):
-    v, history = np.zeros(n_states), [np.zeros(n_states)]
-    for k in range(len(rewards)):
-        v[states[k]] += alpha * td_error(v, states[k], rewards[k], states[k + 1], gamma)
-        history.append(v.copy())
-    return np.stack(history)
-
-
-def online_in_one_array(states, rewards, gamma, alpha, n_states):
-    table = np.zeros((len(rewards) + 1, n_states))
-    for k, ((s, s_next), reward) in enumerate(zip(pairwise(states), rewards, strict=True)):
-        table[k + 1] = table[k]
-        table[k + 1, s] = (1 - alpha) * table[k, s] + alpha * (reward + gamma * table[k, s_next])
-    return table
-
-
-def online_stored_early(states, rewards, gamma, alpha, n_states):
-    v, history = np.zeros(n_states), []
-    for k in range(len(rewards)):
-        history.append(v.copy())
-        v[states[k]] += alpha * td_error(v, states[k], rewards[k], states[k + 1], gamma)
-    return np.stack(history)
 
 
 def batch(v, states, rewards, gamma, alpha):
@@ -75,71 +48,77 @@ def batch_on_the_input(v, states, rewards, gamma, alpha):
     return v
 
 
-def monte_carlo(states, rewards, gamma, n_states):
-    G, total, visits = 0.0, np.zeros(n_states), np.zeros(n_states)
-    for k in reversed(range(len(rewards))):
-        G = rewards[k] + gamma * G
-        total[states[k]] = total[states[k]] + G
-        visits[states[k]] = visits[states[k]] + 1
-    return total / np.maximum(visits, 1)
+def read_the_log(history, gamma, alpha):
+    change = np.diff(history, axis=0)
+    states = np.abs(change).argmax(axis=1)
+    k, s, t = np.arange(len(states) - 1), states[:-1], states[1:]
+    return states, change[k, s] / alpha - gamma * history[k, t] + history[k, s]
 
 
-def monte_carlo_by_matrix(states, rewards, gamma, n_states):
+def read_by_replay(history, gamma, alpha):
+    """Each reward is what is missing when the step is replayed with reward 0."""
+    states = [int(np.flatnonzero(a != b)[0]) for a, b in pairwise(history)]
+    rewards = []
+    for k in range(len(states) - 1):
+        replayed = history[k, states[k]] + alpha * td_error(history[k], states[k], 0.0, states[k + 1], gamma)
+        rewards.append((history[k + 1, states[k]] - replayed) / alpha)
+    return states, rewards
+
+
+def needed(gamma, alpha, error, wanted):
+    rate = abs(1 - alpha) + alpha * gamma
+    if error <= wanted:
+        return 0
+    return math.ceil(math.log(wanted / error, rate)) if rate < 1 else math.inf
+
+
+def needed_by_table(gamma, alpha, error, wanted):
+    bound = error * (abs(1 - alpha) + alpha * gamma) ** np.arange(2000)
+    return np.argmax(bound <= wanted) if (bound <= wanted).any() else np.inf
+
+
+def targets(v, states, rewards, gamma, m):
     n = len(rewards)
-    powers = np.triu(float(gamma) ** np.abs(np.arange(n)[None, :] - np.arange(n)[:, None]))
-    here = np.eye(n_states)[states[:-1]]
-    return here.T @ (powers @ rewards) / np.maximum(here.sum(axis=0), 1)
+    found = np.zeros(n)
+    for k in range(n):
+        end = min(k + m, n)
+        powers = gamma ** np.arange(end - k + 1)
+        found[k] = powers @ [*rewards[k:end], v[states[end]]]
+    return found
 
 
-def monte_carlo_one_off(states, rewards, gamma, n_states):
-    G, total, visits = 0.0, np.zeros(n_states), np.zeros(n_states)
-    for k in reversed(range(len(rewards))):
-        G = rewards[k] + gamma * G
-        total[states[k + 1]] += G
-        visits[states[k + 1]] += 1
-    return total / np.maximum(visits, 1)
+def targets_by_rounds(v, states, rewards, gamma, m):
+    """An m-step target is a reward plus gamma times the next step's target of m - 1 steps."""
+    target = v[states]
+    for _ in range(m):
+        target = np.append(rewards + gamma * target[1:], v[states[-1]])
+    return target[:-1]
 
 
-def errors(walks, gamma, exact, n_iterations=200):
-    rows = []
-    for states, rewards in walks:
-        v = np.zeros(len(exact))
-        for _ in range(n_iterations):
-            v = batch(v, states, rewards, gamma, 1.0)
-        mc = monte_carlo(states, rewards, gamma, len(exact))
-        rows.append([np.sqrt(np.mean((v - exact) ** 2)), np.sqrt(np.mean((mc - exact) ** 2))])
-    return np.array(rows)
+def limit(states, rewards, gamma, m, n_states):
+    s, n = states[:-1], len(rewards)
+    ends = np.minimum(np.arange(n) + m, n)
+    A, b = np.zeros((n_states, n_states)), np.zeros(n_states)
+    np.add.at(A, (s, s), 1.0)
+    np.add.at(A, (s, states[ends]), -(gamma ** (ends - np.arange(n))))
+    np.add.at(b, s, targets(np.zeros(n_states), states, rewards, gamma, m))
+    A[np.diag(A) == 0.0] = np.eye(n_states)[np.diag(A) == 0.0]
+    return np.linalg.solve(A, b)
 
 
-def errors_by_norm(walks, gamma, exact):
-    table = np.zeros((len(walks), 2))
-    for row, (states, rewards) in zip(table, walks, strict=True):
-        v = np.zeros(len(exact))
-        for _ in range(400):
-            v = batch_by_state(v, states, rewards, gamma, 0.5)
-        for column, value in enumerate([v, monte_carlo_by_matrix(states, rewards, gamma, len(exact))]):
-            row[column] = np.linalg.norm(value - exact) / len(exact) ** 0.5
-    return table
+def limit_by_iteration(states, rewards, gamma, m, n_states, rounds=200):
+    v, s = np.zeros(n_states), states[:-1]
+    for _ in range(rounds):
+        error = targets_by_rounds(v, states, rewards, gamma, m) - v[s]
+        v = v + 0.9 * np.bincount(s, error, n_states) / np.maximum(np.bincount(s, minlength=n_states), 1)
+    return v
+
+
+def as_pair(function):
+    return lambda *args: tuple(np.array(part) for part in function(*args))
 
 
 CASES = [
-    Case(
-        check_td_error,
-        right=[td_error, td_error_as_product],
-        wrong=[
-            (lambda v, s, r, t, g: [td_error(v, s, r, t, g)], "returned a list"),
-            (lambda v, s, r, t, g: r - g * v[t] - v[s], "write R + gamma"),
-        ],
-    ),
-    Case(
-        check_online_td,
-        right=[online, online_in_one_array],
-        wrong=[
-            (online_stored_early, "after the last step is missing"),
-            (lambda s, r, g, a, m: online(s, r, g, a, m).T, "expected shape"),
-            (lambda s, r, g, a, m: online(s, r, g, a / 2, m), "by hand"),
-        ],
-    ),
     Case(
         check_batch_td_step,
         right=[batch, batch_by_state],
@@ -150,19 +129,42 @@ CASES = [
         ],
     ),
     Case(
-        check_monte_carlo,
-        right=[monte_carlo, monte_carlo_by_matrix],
+        check_read_the_log,
+        right=[read_the_log, as_pair(read_by_replay)],
         wrong=[
-            (monte_carlo_one_off, "one position off"),
-            (lambda s, r, g, m: (1 - g) * monte_carlo(s, r, g, m), "go backwards"),
+            (read_by_replay, "returned a list"),
+            (lambda h, g, a: read_the_log(h, g, a)[0], "2 results"),
+            (lambda h, g, a: (read_the_log(h, g, a)[0], read_the_log(h, g, a)[1] + 1), "np.diff"),
+            (lambda h, g, a: read_the_log(h[::-1], g, a), "np.diff"),
         ],
     ),
     Case(
-        check_td_and_mc_errors,
-        right=[errors, errors_by_norm],
+        check_iterations_needed,
+        right=[needed, needed_by_table],
         wrong=[
-            (lambda w, g, v: errors(w, g, v, n_iterations=5), "200 times"),
-            (lambda w, g, v: errors(w[:1], g, v), "expected shape"),
+            (lambda g, a, error, wanted: needed(g, a, error, wanted) + 1, "How often"),
+            (lambda g, a, error, wanted: needed(g, a, error / 2, wanted), "How often"),
+            (lambda g, a, error, wanted: needed(g, 1.0, error, wanted), "alpha does not enter"),
+        ],
+    ),
+    Case(
+        check_m_step_targets,
+        right=[targets, targets_by_rounds],
+        wrong=[
+            (lambda v, s, r, g, m: targets(v, s, r, g, m + 1), "by hand"),
+            (lambda v, s, r, g, m: targets(v, s, r, g, m) - v[s[:-1]], "by hand"),
+            (
+                lambda v, s, r, g, m: targets(0 * v, s, r, g, m) + v[s[np.minimum(np.arange(len(r)) + m, len(r))]],
+                "so it counts gamma^m",
+            ),
+        ],
+    ),
+    Case(
+        check_m_step_limit,
+        right=[limit, limit_by_iteration],
+        wrong=[
+            (lambda s, r, g, m, S: limit_by_iteration(s, r, g, m, S, rounds=3), "hint(1)"),
+            (lambda s, r, g, m, S: limit(s, r, g, 1, S), "limit for m = 1"),
         ],
     ),
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from check_cases import Case, as_arrays
@@ -19,35 +17,82 @@ def layer_by_rows(M, Q, gamma, alpha=1.0):
     return rows
 
 
-def margin_by_loop(M, gamma):
-    worst = 2.0
+def opened(layer, n_states):
+    c = layer(np.zeros(n_states))
+    return np.stack([layer(e) - c for e in np.eye(n_states)], axis=1), c
+
+
+def opened_all_at_once(layer, n_states):
+    c = layer(np.zeros(n_states))
+    B = np.empty((n_states, n_states))
+    for t in range(n_states):
+        v = np.zeros(n_states)
+        v[t] = 10.0
+        B[:, t] = (layer(v) - c) / 10
+    return B, c
+
+
+def opened_by_least_squares(layer, n_states):
+    """Right by chance only: too few questions."""
+    asked = np.random.default_rng(0).normal(size=(n_states, n_states))
+    return np.linalg.lstsq(asked, np.array([layer(v) for v in asked]), rcond=None)[0].T, layer(np.zeros(n_states))
+
+
+def wrong_by_difference(layer, M, Q, gamma):
+    B, _ = opened(layer, len(M))
+    stands = np.eye(len(M)) + gamma * Q - B
+    row, column = np.unravel_index(np.abs(stands - M).argmax(), M.shape)
+    return row, column, stands[row, column]
+
+
+def wrong_by_loop(layer, M, Q, gamma):
+    B, _ = opened_all_at_once(layer, len(M))
     for s in range(len(M)):
-        worst = min(worst, M[s][s])
-    return worst - 0.5 - gamma / 2
+        for t in range(len(M)):
+            stands = (s == t) - B[s, t] + gamma * Q[s, t]
+            if abs(stands - M[s, t]) > 1e-9:
+                return s, t, stands
+    raise AssertionError
 
 
-def m_of(gamma, C):
-    return (1 + gamma) / 2 + C
+def wrong_by_mean(layer, M, Q, gamma):
+    row, column, value = wrong_by_difference(layer, M, Q, gamma)
+    return row, column, (value + M[row, column]) / 2
 
 
-def sharpness_by_odds(mu_min, gamma, C):
-    m = m_of(gamma, C)
-    return np.log(m) - np.log1p(-m) + np.log(1 / mu_min - 1)
+def worst_by_row(layer):
+    row = layer[np.abs(layer).sum(axis=1).argmax()]
+    return np.where(row >= 0, 1.0, -1.0)
 
 
-def rates_by_loop(values, limit):
-    worst = [max(abs(v - w) for v, w in zip(row, limit, strict=True)) for row in values]
-    return [b / a for a, b in pairwise(worst)]
+def worst_by_loop(layer):
+    best = max(layer.tolist(), key=lambda row: sum(abs(entry) for entry in row))
+    return [-1.0 if entry < 0 else 1.0 for entry in best]
 
 
-def rates_vectorised(values, limit):
-    worst = np.abs(values - limit).max(axis=1)
-    return worst[1:] / worst[:-1]
+def worst_by_eigenvector(layer):
+    values, vectors = np.linalg.eig(layer)
+    vector = vectors[:, np.abs(values).argmax()].real
+    return vector / np.abs(vector).max()
 
 
-def rates_over_layers(values, limit):
-    worst = np.abs(values - limit).max(axis=0)
-    return worst[1:] / worst[:-1]
+def deadline_by_formula(visits, gamma, n_layers, shrink):
+    keep = shrink ** (1 / n_layers)
+    if keep <= gamma:
+        return np.inf
+    m, mu = 1 - (keep - gamma) / 2, visits.min() / visits.sum()
+    return np.log(m * (1 - mu) / ((1 - m) * mu))
+
+
+def deadline_by_odds(visits, gamma, n_layers, shrink):
+    C = (1 - np.exp(np.log(shrink) / n_layers)) / 2
+    m = (1 + gamma) / 2 + C
+    fewest = min(visits)
+    return np.log(m / (1 - m)) + np.log((sum(visits) - fewest) / fewest) if m < 1 else float("inf")
+
+
+def deadline_rounded(visits, gamma, n_layers, shrink):
+    return np.ceil(deadline_by_formula(visits, gamma, n_layers, shrink))
 
 
 def step_by_formula(M, Q, gamma):
@@ -87,29 +132,34 @@ CASES = [
         ],
     ),
     Case(
-        checks.check_margin,
-        right=[lambda M, g: np.diag(M).min() - (1 + g) / 2, margin_by_loop],
+        checks.check_open_layer,
+        right=[opened, opened_all_at_once],
         wrong=[
-            (lambda M, g: np.diag(M)[-1] + np.diag(M)[0] - g, "smallest diagonal entry"),
-            (lambda M, g: bool(np.diag(M).min() > (1 + g) / 2), "smallest diagonal entry"),
+            (opened_by_least_squares, "ask the layer about zeros first"),
+            (lambda layer, n: opened(layer, n)[:1], "expected 2 results"),
+            (lambda layer, n: opened(layer, n)[::-1], "expected shape"),
         ],
     ),
     Case(
-        checks.check_sharpness,
-        right=[
-            lambda mu, g, C: np.log(m_of(g, C) * (1 - mu) / ((1 - m_of(g, C)) * mu)),
-            sharpness_by_odds,
+        checks.check_wrong_cell,
+        right=[wrong_by_difference, wrong_by_loop],
+        wrong=[
+            (wrong_by_mean, "one cell differs"),
+            (lambda *a: wrong_by_difference(*a)[:2], "expected 3 results"),
         ],
-        wrong=[(lambda mu, g, C: np.log2(m_of(g, C) * (1 - mu) / ((1 - m_of(g, C)) * mu)), "then solve")],
     ),
     Case(
-        checks.check_measured_rates,
-        right=[as_arrays(rates_by_loop), rates_vectorised],
+        checks.check_worst_error,
+        right=[worst_by_row, as_arrays(worst_by_loop)],
         wrong=[
-            (rates_over_layers, "expected shape"),
-            (lambda v, w: rates_vectorised(v, w)[:-1], "expected shape"),
-            (lambda v, w: np.append(np.nan, rates_vectorised(v, w)), "expected shape"),
+            (worst_by_eigenvector, "largest absolute sum"),
+            (lambda B: np.abs(B).sum(axis=1).max(), "expected shape"),
         ],
+    ),
+    Case(
+        checks.check_tau_for_deadline,
+        right=[deadline_by_formula, deadline_by_odds],
+        wrong=[(deadline_rounded, "from there to C"), (lambda v, g, n, e: np.array([1.0, 2.0]), "expected shape")],
     ),
     Case(
         checks.check_largest_step,

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from check_cases import Case, as_tensors
+from check_cases import Case
 from icrl_teach.checks.sheet_06 import (
-    check_answers_with_copies,
     check_attention_weights,
-    check_average_tokens,
-    check_linear_answers,
-    check_linear_layer,
+    check_hidden_weights,
+    check_mask_afterwards,
+    check_query_for_shares,
+    check_short_weights,
+    check_temperature_of,
 )
 
 INF = float("inf")
-
-
-def average_by_loops(Z, E):
-    columns = [sum(E[i, j] * Z[:, i] for i in range(Z.shape[1])) for j in range(E.shape[1])]
-    return torch.stack(columns, dim=1)
 
 
 def scores(X, beta):
@@ -58,107 +54,100 @@ def weights_that_overflow(X, beta):
     return exp / exp.sum(dim=0)
 
 
-def parameters(Z):
-    d, size = len(Z) // 2, Z.shape[1]
-    P, Q, M = (torch.zeros(k, k, dtype=Z.dtype) for k in (2 * d + 1, 2 * d + 1, size))
-    P[-1, -1] = 1.0
-    Q[:d, :d], Q[:d, d : 2 * d] = -torch.eye(d), torch.eye(d)
-    M[:-1, :-1] = torch.eye(size - 1)
-    return P, Q, M
+def masked_by_dividing(E):
+    left = E.clone()
+    left[-1] = 0.0
+    return left / left.sum(dim=0)
 
 
-def layer(Z, alpha):
-    P, Q, M = parameters(Z)
-    return Z + alpha / (Z.shape[1] - 1) * P @ Z @ M @ (Z.T @ Q @ Z)
+def masked_by_logs(E):
+    scores = torch.log(E)
+    scores[-1] = -INF
+    return torch.softmax(scores, dim=0)
 
 
-def layer_through_w(Z, alpha):
-    d, n = len(Z) // 2, Z.shape[1] - 1
-    change = alpha / n * Z[:d, :n] @ Z[-1, :n]
-    new = Z.clone()
-    new[-1] = new[-1] + change @ (Z[d : 2 * d] - Z[:d])
-    return new
+def masked_twice(E):
+    return masked_by_dividing(masked_by_dividing(E.T).T)
 
 
-def layer_in_place(Z, alpha):
-    Z += layer(Z, alpha) - Z
-    return Z
+def masked_in_place(E):
+    E[-1] = 0.0
+    return E / E.sum(dim=0)
 
 
-def layer_reading_new_cells(Z, alpha):
-    d, n = len(Z) // 2, Z.shape[1] - 1
-    new = Z.clone()
-    for j in range(n + 1):
-        for i in range(n):
-            new[-1, j] += alpha / n * new[-1, i] * (Z[:d, i] @ (Z[d : 2 * d, j] - Z[:d, j]))
-    return new
+def beta_by_one_ratio(E, X):
+    inner = X.T @ X
+    column = inner[:-1, -1]
+    top, low = column.argmax(), column.argmin()
+    return torch.log(E[top, -1] / E[low, -1]) / (column[top] - column[low])
 
 
-def layer_masked_right(Z, alpha):
-    P, Q, M = parameters(Z)
-    return Z + alpha / (Z.shape[1] - 1) * P @ Z @ (Z.T @ Q @ Z) @ M
+def beta_by_least_squares(E, X):
+    logs, inner = torch.log(E[:-1]), (X.T @ X)[:-1]
+    logs, inner = logs - logs.mean(dim=0), inner - inner.mean(dim=0)
+    return float((logs * inner).sum() / (inner**2).sum())
 
 
-def prompt(x, r, gamma):
-    d, n = x.shape[1], len(r)
-    Z = torch.zeros(2 * d + 1, n + 1, dtype=x.dtype)
-    Z[:d] = x.T
-    Z[d : 2 * d, :-1] = gamma * x[1:].T
-    Z[-1, :-1] = r
-    return Z
+def beta_rounded(E, X):
+    return round(beta_by_least_squares(E, X))
 
 
-def run(Z, alpha, n_layers):
-    cells = [Z[-1, -1]]
-    for _ in range(n_layers):
-        Z = layer(Z, alpha)
-        cells.append(Z[-1, -1])
-    return torch.stack(cells)
+def query_by_log(shares):
+    logs = torch.log(shares)
+    return logs - logs.mean()
 
 
-def answers(x, r, gamma, alpha, n_layers):
-    return -run(prompt(x, r, gamma), alpha, n_layers)
+def query_by_differences(shares):
+    logs = torch.log(shares)
+    return (logs[:, None] - logs).mean(dim=1)
 
 
-def answers_as_a_list(x, r, gamma, alpha, n_layers):
-    w, values = torch.zeros(x.shape[1], dtype=x.dtype), []
-    for _ in range(n_layers + 1):
-        values.append(x[-1] @ w)
-        v = x @ w
-        w = w + alpha / len(r) * (r + gamma * v[1:] - v[:-1]) @ x[:-1]
-    return values
+def query_from_the_first(shares):
+    return torch.log(shares / shares[0])
 
 
-def answers_for_nobody(x, r, gamma, alpha, n_layers):
-    Z = prompt(x, r, gamma)
-    Z[:, -1] = 0.0
-    return -run(Z, alpha, n_layers)
+def weights_by_least_squares(Z0, Z):
+    d = len(Z0) // 2
+    A = (Z0[d : 2 * d] - Z0[:d])[:, :-1].T
+    return torch.linalg.lstsq(A, (Z[-1] - Z0[-1])[:-1, None]).solution[:, 0]
 
 
-def copies_repeated(x, r, copies, beta):
-    sources, R = torch.repeat_interleave(x[:-1], copies, dim=0), torch.repeat_interleave(r, copies)
-    g = sources @ x[-1]
-    E = weights(torch.cat([sources, x[-1:]]).T, beta)
-    return torch.stack([g @ R, g @ R / len(R), E[:-1, -1] @ R])
+def weights_by_pseudo_inverse(Z0, Z):
+    d = len(Z0) // 2
+    return torch.linalg.pinv((Z0[d : 2 * d] - Z0[:d]).T) @ (Z[-1] - Z0[-1])
 
 
-def copies_counted(x, r, copies, beta):
-    g = x[:-1] @ x[-1]
-    powers = copies * torch.exp(beta * g)
-    total = float((copies * g) @ r)
-    return [total, total / int(copies.sum()), float(powers @ r / powers.sum())]
+def weights_from_the_query_alone(Z0, Z):
+    d = len(Z0) // 2
+    return torch.linalg.pinv(-Z0[:d, -1:].T) @ Z[-1, -1:]
+
+
+def short_by_log(X, copies, beta):
+    g = scores(X, beta)
+    g[:-1] += torch.log(copies)[:, None]
+    g[-1] = -INF
+    return torch.softmax(g, dim=0)
+
+
+def short_by_repeating(X, copies, beta):
+    which = torch.repeat_interleave(torch.arange(len(copies)), copies)
+    E = weights(torch.cat([X[:, which], X[:, -1:]], dim=1), beta)
+    first = torch.cat([torch.tensor([0]), copies.cumsum(0)[:-1], copies.sum()[None]])
+    short = torch.zeros(X.shape[1], X.shape[1], dtype=X.dtype)
+    for place, i in enumerate(which):
+        short[i] += E[place][first]
+    return short
+
+
+def short_as_queries_too(X, copies, beta):
+    g = scores(X, beta)
+    g[:-1] += torch.log(copies)[:, None]
+    g[:, :-1] *= torch.log(copies)
+    g[-1] = -INF
+    return torch.softmax(g, dim=0)
 
 
 CASES = [
-    Case(
-        check_average_tokens,
-        right=[lambda Z, E: Z @ E, average_by_loops],
-        wrong=[
-            (lambda Z, E: E.T @ Z.T, "but as rows"),
-            (lambda Z, E: (Z @ E).float(), "torch.float64 is needed"),
-            (lambda Z, E: (Z @ E).mean(dim=1), "expected shape"),
-        ],
-    ),
     Case(
         check_attention_weights,
         right=[weights, weights_column_by_column],
@@ -170,29 +159,41 @@ CASES = [
         ],
     ),
     Case(
-        check_linear_layer,
-        right=[layer, layer_through_w],
+        check_mask_afterwards,
+        right=[masked_by_dividing, masked_by_logs],
         wrong=[
-            (layer_in_place, "changed an array it was given"),
-            (layer_masked_right, "keeps the query from hearing"),
-            (layer_reading_new_cells, "already changed"),
-            (lambda Z, alpha: torch.softmax(Z, dim=0), "follow the shapes"),
+            (masked_twice, "divide each column by its sum"),
+            (masked_in_place, "changed an array it was given"),
+            (lambda E: E[:-1] / E[:-1].sum(dim=0), "Keep it, full of zeros"),
         ],
     ),
     Case(
-        check_linear_answers,
-        right=[answers, as_tensors(answers_as_a_list)],
+        check_temperature_of,
+        right=[beta_by_one_ratio, beta_by_least_squares],
         wrong=[
-            (answers_for_nobody, "query column is empty"),
-            (lambda x, r, gamma, alpha, depth: answers(x, r, gamma, alpha / 2, depth), "apply your linear_layer"),
+            (beta_rounded, "log of the ratio"),
+            (lambda E, X: torch.log(E[0, 0] / E[-1, 0]), "Take two of the other rows"),
         ],
     ),
     Case(
-        check_answers_with_copies,
-        right=[copies_repeated, as_tensors(copies_counted)],
+        check_query_for_shares,
+        right=[query_by_log, query_by_differences],
+        wrong=[(query_from_the_first, "softmax undoes log"), (lambda p: p[:, None] * p, "expected shape")],
+    ),
+    Case(
+        check_hidden_weights,
+        right=[weights_by_least_squares, weights_by_pseudo_inverse],
         wrong=[
-            (lambda x, r, copies, beta: copies_repeated(x, r, copies + 1, beta), "repeat sources and rewards first"),
-            (lambda x, r, copies, beta: copies_repeated(x, r, copies, beta)[0], "expected shape"),
+            (weights_from_the_query_alone, "d unknowns, n equations"),
+            (lambda Z0, Z: Z[:, -1], "expected shape"),
+        ],
+    ),
+    Case(
+        check_short_weights,
+        right=[short_by_log, short_by_repeating],
+        wrong=[
+            (short_as_queries_too, "written out as often"),
+            (lambda X, copies, beta: short_by_log(X, copies, beta)[:-1], "expected shape"),
         ],
     ),
 ]

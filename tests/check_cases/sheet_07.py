@@ -2,220 +2,170 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import torch
 
-from check_cases import Case, as_tensors
+from check_cases import Case
+from icrl_teach import MarkovRewardProcess, softmax_attention, time_shift
 from icrl_teach.checks.sheet_07 import (
-    check_attention,
-    check_dual_layer,
+    check_backwards_value,
     check_layer,
-    check_network,
-    check_prompt,
-    check_score_matrix,
-    check_time_shift,
-    check_value_matrix,
+    check_next_column,
+    check_passes,
+    check_read_row,
+    check_where_it_ends,
 )
 
 double = {"dtype": torch.float64}
 
 
-def prompt(features, rewards):
-    Z = torch.zeros(features.shape[1] + 3, len(features), **double)
-    Z[:-3] = features.T
-    Z[-3, :-1] = rewards
-    return Z
-
-
-def prompt_by_columns(features, rewards):
-    rest = [[float(reward), 0.0, 0.0] for reward in rewards] + [[0.0, 0.0, 0.0]]
-    return torch.tensor([[*x.tolist(), *more] for x, more in zip(features, rest, strict=True)], **double).T
-
-
-def score_matrix(d, beta):
-    A = torch.zeros(d + 3, d + 3, **double)
-    A[:d, :d] = beta * torch.eye(d)
-    return A
-
-
-def value_matrix(d, alpha):
-    V = torch.zeros(d + 3, d + 3, **double)
-    V[-1, d:] = alpha * torch.tensor([1.0, 1.0, -1.0], **double)
-    return V
-
-
-def value_matrix_as_outer_product(d, alpha):
-    eye = torch.eye(d + 3, **double)
-    return alpha * torch.outer(eye[d + 2], eye[d] + eye[d + 1] - eye[d + 2])
-
-
-def attention(Z, A):
+def layer(Z, V, A, gamma):
     scores = Z.T @ A @ Z
     scores[-1] = -torch.inf
-    return torch.softmax(scores, dim=0)
-
-
-def attention_by_loops(Z, A):
-    n = Z.shape[1] - 1
-    E = torch.zeros(n + 1, n + 1, **double)
-    for j in range(n + 1):
-        scores = torch.stack([Z[:, i] @ A @ Z[:, j] for i in range(n)])
-        E[:n, j] = torch.exp(scores - torch.logsumexp(scores, dim=0))
-    return E
-
-
-def masked_with_a_low_score(Z, A):
-    scores = Z.T @ A @ Z
-    scores[-1] = -1e4
-    return torch.softmax(scores, dim=0)
-
-
-def time_shift(H, gamma):
-    Z = H.clone()
-    Z[-2, :-1] = gamma * H[-1, 1:]
-    Z[-2, -1] = 0
-    return Z
-
-
-def time_shift_by_matrices(H, gamma):
-    rows, columns = H.shape
-    U, W = torch.eye(rows, **double), torch.zeros(rows, rows, **double)
-    U[-2, -2], W[-2, -1] = 0, gamma
-    return U @ H + W @ H @ torch.diag(torch.ones(columns - 1, **double), -1)
-
-
-def shift_in_place(H, gamma):
-    H[-2, :-1] = gamma * H[-1, 1:]
-    H[-2, -1] = 0
-    return H
-
-
-def layer(Z, V, A, gamma):
-    return time_shift(Z + V @ Z @ attention(Z, A), gamma)
-
-
-def layer_by_columns(Z, V, A, gamma):
-    E, H = attention(Z, A), Z.clone()
-    for j in range(Z.shape[1]):
-        for i in range(Z.shape[1]):
-            H[:, j] += E[i, j] * (V @ Z[:, i])
-    return time_shift_by_matrices(H, gamma)
-
-
-def traced(features, rewards, gamma, n_layers, alpha, beta):
-    Z, d = prompt(features, rewards), features.shape[1]
-    trace = [Z]
-    for _ in range(n_layers):
-        trace.append(layer(trace[-1], value_matrix(d, alpha), score_matrix(d, beta), gamma))
-    return torch.stack(trace)
-
-
-def network(*inputs):
-    return traced(*inputs)[-1, -1]
-
-
-def network_as_td(features, rewards, gamma, n_layers, alpha, beta):
-    K = torch.softmax(beta * features @ features[:-1].T, dim=1)
-    v = torch.zeros(len(features), **double)
-    for _ in range(n_layers):
-        v = v + alpha * K @ (rewards + gamma * v[1:] - v[:-1])
-    return v.tolist()
-
-
-def network_that_keeps_no_layer(features, rewards, gamma, n_layers, alpha, beta):
-    Z, d = prompt(features, rewards), features.shape[1]
-    for _ in range(n_layers):
-        layer(Z, value_matrix(d, alpha), score_matrix(d, beta), gamma)
-    return Z[-1]
-
-
-def overflowing(Z, A):
-    exp = torch.exp(Z.T @ A @ Z)
-    exp[-1] = 0.0
-    return exp / exp.sum(dim=0)
-
-
-def dual_layer(Z, alpha, beta, gamma):
-    d, n = Z.shape[0] - 3, Z.shape[1] - 1
-    E, V2 = attention(Z, score_matrix(d, beta)), torch.zeros(d + 3, d + 3, **double)
-    V2[-2, d:] = gamma * alpha * torch.tensor([1.0, 1.0, -1.0], **double)
-    Pi = torch.diag(torch.ones(n, **double), -1)
-    return Z + value_matrix(d, alpha) @ Z @ E + V2 @ Z @ E @ Pi
-
-
-def dual_layer_by_rows(Z, alpha, beta, gamma):
-    step = alpha * (Z[-3] + Z[-2] - Z[-1]) @ attention(Z, score_matrix(len(Z) - 3, beta))
-    new = Z.clone()
-    new[-1] += step
-    new[-2, :-1] += gamma * step[1:]
+    H = Z + V @ Z @ torch.softmax(scores, dim=0)
+    new = H.clone()
+    new[-2] = 0.0
+    new[-2, :-1] = gamma * H[-1, 1:]
     return new
+
+
+def layer_of_the_library(Z, V, A, gamma):
+    return time_shift(Z + V @ Z @ softmax_attention(Z, A), gamma)
+
+
+def layer_in_place(Z, V, A, gamma):
+    Z += V @ Z @ softmax_attention(Z, A)
+    return time_shift(Z, gamma)
+
+
+def layer_masked_with_zero(Z, V, A, gamma):
+    scores = Z.T @ A @ Z
+    scores[-1] = 0.0
+    return time_shift(Z + V @ Z @ torch.softmax(scores, dim=0), gamma)
+
+
+def where_it_ends(a, b, c, P, r, gamma):
+    return np.linalg.solve(c * np.eye(len(r)) - b * gamma * P, a * r)
+
+
+def where_it_ends_as_another_task(a, b, c, P, r, gamma):
+    return MarkovRewardProcess(P, a / c * r, gamma * b / c).value()
+
+
+def read_row(trace, A):
+    offered = torch.cat([Z @ softmax_attention(Z, A) for Z in trace[:-1]], dim=1)
+    gained = torch.cat([after[-1] - Z[-1] for Z, after in pairwise(trace)])
+    return torch.linalg.lstsq(offered.T, gained[:, None]).solution[:, 0]
+
+
+def read_row_by_least_squares_in_numpy(trace, A):
+    offered = [(Z @ softmax_attention(Z, A)).numpy() for Z in trace[:-1]]
+    gained = [(trace[i + 1, -1] - trace[i, -1]).numpy() for i in range(len(offered))]
+    return torch.tensor(np.linalg.lstsq(np.hstack(offered).T, np.hstack(gained), rcond=None)[0])
+
+
+def passes(suspect):
+    rng = np.random.default_rng(0)
+    Z, V, A = (torch.tensor(rng.standard_normal(shape)) for shape in ((6, 5), (6, 6), (6, 6)))
+    return torch.allclose(suspect(Z, V, A, 0.7), layer(Z, V, A, 0.7))
+
+
+def passes_over_three_layers(suspect):
+    rng = np.random.default_rng(1)
+    Z, V, A = (torch.tensor(0.4 * rng.standard_normal(shape)) for shape in ((5, 7), (5, 5), (5, 5)))
+    one, two = Z, Z
+    for _ in range(3):
+        one, two = suspect(one, V, A, 0.5), layer_of_the_library(two, V, A, 0.5)
+    return float((one - two).abs().max()) < 1e-9
+
+
+def passes_by_the_first_column(suspect):
+    rng = np.random.default_rng(0)
+    Z, V, A = (torch.tensor(rng.standard_normal(shape)) for shape in ((6, 5), (6, 6), (6, 6)))
+    return torch.allclose(suspect(Z, V, A, 0.7)[:, 0], layer(Z, V, A, 0.7)[:, 0])
+
+
+def backwards_value(states, rewards, gamma):
+    n, S = len(rewards), states.max() + 1
+    came, paid, visits = np.zeros((S, S)), np.zeros(S), np.bincount(states[:-1], minlength=S)
+    for j in range(n):
+        paid[states[j]] += rewards[j]
+        if j:
+            came[states[j], states[j - 1]] += 1
+    return np.linalg.solve(np.eye(S) - gamma * came / visits[:, None], paid / visits)
+
+
+def backwards_value_by_positions(states, rewards, gamma):
+    same = states[:-1, None] == states[None, :-1]
+    mean = same / same.sum(axis=1, keepdims=True)
+    back = np.linalg.solve(np.eye(len(rewards)) - gamma * mean @ np.eye(len(rewards), k=-1), mean @ rewards)
+    return np.array([back[np.flatnonzero(states[:-1] == s)[0]] for s in range(states.max() + 1)])
+
+
+def next_column(n, kappa):
+    theta = torch.tensor(2 * np.pi / (n + 1), **double)
+    c, s = torch.cos(theta), torch.sin(theta)
+    return kappa * torch.stack([torch.stack([c, -s]), torch.stack([s, c])])
+
+
+def next_column_by_a_power(n, kappa):
+    turn = torch.matrix_exp(torch.tensor([[0.0, -1.0], [1.0, 0.0]], **double) * 2 * torch.pi / (n + 1))
+    return kappa * turn
 
 
 CASES = [
     Case(
-        check_prompt,
-        right=[prompt, prompt_by_columns],
-        wrong=[
-            (lambda x, r: prompt(x, r) + 1, "start from zeros"),
-            (lambda x, r: prompt(x.reshape(x.shape[1], -1).T, r), "features were reshaped"),
-        ],
-    ),
-    Case(
-        check_score_matrix,
-        right=[score_matrix, lambda d, beta: beta * torch.diag(torch.tensor([1.0] * d + [0.0] * 3, **double))],
-        wrong=[
-            (lambda d, beta: score_matrix(d, beta).numpy(), "NumPy array where a tensor is needed"),
-            (lambda d, beta: score_matrix(d, beta).tolist(), "make it `torch.tensor(...)`"),
-            (lambda d, beta: score_matrix(d, beta).float(), "returned torch.float32"),
-            (lambda d, beta: score_matrix(d, beta) ** 2, "beta times the identity"),
-        ],
-    ),
-    Case(
-        check_value_matrix,
-        right=[value_matrix, value_matrix_as_outer_product],
-        wrong=[
-            (lambda d, alpha: value_matrix(d, alpha).float(), "returned torch.float32"),
-            (lambda d, alpha: value_matrix(d, alpha) + torch.eye(d + 3, **double), "then one row"),
-        ],
-    ),
-    Case(
-        check_attention,
-        right=[attention, attention_by_loops],
-        wrong=[
-            (masked_with_a_low_score, "lower still"),
-            (overflowing, "exp overflowed"),
-            (lambda Z, A: Z.T @ A @ Z, "the last row set to -inf"),
-        ],
-    ),
-    Case(
-        check_time_shift,
-        right=[time_shift, time_shift_by_matrices],
-        wrong=[
-            (shift_in_place, "changed an array it was given"),
-            (lambda H, gamma: torch.roll(H, -1, dims=1), "copy H, then overwrite"),
-        ],
-    ),
-    Case(
         check_layer,
-        right=[layer, layer_by_columns],
+        right=[layer, layer_of_the_library],
         wrong=[
+            (layer_in_place, "changed an array it was given"),
+            (layer_masked_with_zero, "the last row -inf"),
             (lambda Z, V, A, gamma: layer(Z, V, A, gamma)[:-2], "expected shape"),
-            (lambda Z, V, A, gamma: layer(layer(Z, V, A, gamma), V, A, gamma), "three steps"),
+            (lambda Z, V, A, gamma: layer(layer(Z, V, A, gamma), V, A, gamma), "then row -2 anew"),
+            (lambda Z, V, A, gamma: layer(Z, V, A, gamma).float(), "returned torch.float32"),
         ],
     ),
     Case(
-        check_network,
-        right=[network, as_tensors(network_as_td)],
+        check_where_it_ends,
+        right=[where_it_ends, where_it_ends_as_another_task],
         wrong=[
-            (network_that_keeps_no_layer, "as in the prompt"),
-            (lambda *inputs: traced(*inputs)[-1, 0], "build the prompt, V and A once"),
+            (lambda a, b, c, P, r, g: np.linalg.solve(c * np.eye(len(r)) + b * g * P, a * r), "nothing moves"),
+            (lambda a, b, c, P, r, g: a * r, "nothing moves"),
         ],
     ),
     Case(
-        check_dual_layer,
-        right=[dual_layer, dual_layer_by_rows],
+        check_read_row,
+        right=[read_row, read_row_by_least_squares_in_numpy],
         wrong=[
-            (lambda Z, *rest: dual_layer(Z, *rest)[:-1], "expected shape"),
-            (lambda Z, *rest: 2 * dual_layer(Z, *rest) - Z, "E from the old Z"),
+            (lambda trace, A: read_row(trace[:2], A), "the first layer shows too little"),
+            (lambda trace, A: read_row(trace, 0 * A), "Put the layers side by side"),
+        ],
+    ),
+    Case(
+        check_passes,
+        right=[passes, passes_over_three_layers],
+        wrong=[
+            (passes_by_the_first_column, "a layer whose shift wraps around"),
+            (lambda suspect: None, "returned None"),
+        ],
+    ),
+    Case(
+        check_backwards_value,
+        right=[backwards_value, backwards_value_by_positions],
+        wrong=[
+            (lambda s, r, gamma: backwards_value(s[::-1], r[::-1], gamma), "share of the visits"),
+            (lambda s, r, gamma: backwards_value(s, r, gamma)[:-1], "expected shape"),
+        ],
+    ),
+    Case(
+        check_next_column,
+        right=[next_column, next_column_by_a_power],
+        wrong=[
+            (lambda n, kappa: next_column(n, kappa).T.contiguous(), "turns the wrong way"),
+            (lambda n, kappa: next_column(n, kappa).numpy(), "NumPy array where a tensor is needed"),
+            (lambda n, kappa: next_column(n, kappa) + 1, "p_{j+1} = R p_j"),
         ],
     ),
 ]
