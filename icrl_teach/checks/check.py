@@ -52,7 +52,8 @@ class Check:
     perhaps more of them); says: the line that a right answer gets. Optional: hint, when no mistake fits; results, the
     names of several results; give, what an argument becomes before the learner gets it (NumPy to torch); like, an
     example of the kind of result where the arguments do not show it; needs, the checks of earlier functions that this
-    one calls; also, further properties, each a function of the learner's function that raises CheckFailed.
+    one calls; also, further properties, each a function of the learner's function that raises CheckFailed; read,
+    where many answers are right: (result, *arguments) -> what of it is compared.
 
     Raises CheckFailed for a wrong answer, NotWrittenYet for a stub.
     """
@@ -68,6 +69,7 @@ class Check:
     like: Any = None
     needs: Sequence[Check] = field(default=(), repr=False)
     also: Sequence[Callable[[Function], None]] = ()
+    read: Function | None = None
     tolerance: float = 1e-6
 
     def __call__(self, function: Function, seed: int = SEED) -> None:
@@ -120,11 +122,15 @@ class Check:
         if self.results and not (isinstance(got, tuple | list | np.ndarray) and len(got) == len(self.results)):
             wanted, found = f"return {', '.join(self.results)}", type(got).__name__
             raise CheckFailed(f"{tried}: expected {len(self.results)} results, `{wanted}`, in this order; got {found}.")
+        if self.read is not None:
+            got = self.read(numbers(got, tried), *copy.deepcopy(one.args))
         parts = got if self.results else [got]
         return [numbers(part, tried) for part in parts]
 
     def _parts(self, function: Function, one: Case) -> list[np.ndarray]:
         got = function(*copy.deepcopy(one.args))
+        if self.read is not None:
+            got = self.read(got, *copy.deepcopy(one.args))
         return [np.asarray(part, dtype=np.float64) for part in (got if self.results else [got])]
 
     def _outcome(self, of: Callable[..., list[np.ndarray]], *args: Any) -> list[np.ndarray] | type[BaseException]:

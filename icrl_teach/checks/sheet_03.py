@@ -1,100 +1,28 @@
-"""Checks of sheet 03: values from features, a batch linear TD step, LSTD, weighted error, the largest stable step."""
+"""Checks of sheet 03: LSTD, who was left, where a wrong learner settles, the fastest step, features from rewards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case
+from icrl_teach.checks.check import Case, Check, case, graded_hints
+from icrl_teach.checks.report import CheckFailed
 
 SMALL = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 2.0]]), np.array([2.0, -1.0, 3.0])
+hint = graded_hints(
+    "Write v as a sum over time: r + gamma P r + gamma^2 P^2 r + ... Which parts of it hold no gamma?",
+    "Cut that sum after k terms. What you keep is a weighted sum of k columns; what you drop is gamma^k P^k v.",
+    "The columns are r, P r, ..., P^(k-1) r. With weights 1, gamma, ..., gamma^(k-1) they leave gamma^k P^k v, and P "
+    "makes nothing longer when length is weighted by mu. Start from r; each next column is P times the last.",
+)
 
 
 def _random(rng: np.random.Generator, n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     """Random features (n+1, d) and rewards (n,)."""
     return rng.normal(size=(n + 1, d)), rng.normal(size=n)
-
-
-def _value_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(f"{len(x)} positions, {x.shape[1]} features", x, np.linspace(-1.0, 2.0, x.shape[1]))
-        for x in (SMALL[0], _random(rng, 6, 3)[0], _random(rng, 4, 5)[0])
-    ]
-
-
-def _values(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    return np.array([sum(x[j, i] * w[i] for i in range(len(w))) for j in range(len(x))])
-
-
-check_values = Check(
-    name="values",
-    cases=_value_cases,
-    right=_values,
-    mistakes=[
-        ("one value is missing: the last position, the query state, has features too", lambda x, w: _values(x, w)[:-1]),
-        ("you have the products x_i w_i; they still need adding up along the features (axis 1)", lambda x, w: x * w),
-        ("this is the mean of the products; v(s) is their sum", lambda x, w: _values(x, w) / len(w)),
-        (
-            "you summed over the positions (axis 0); v needs one number for each position",
-            lambda x, w: (x * w).sum(axis=0),
-        ),
-    ],
-    hint="v(S_j) is the inner product of row j with w",
-    says="each position has the weighted sum of its own features.",
-)
-
-
-def _step_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(
-            f"{len(x)} positions, {x.shape[1]} features, gamma = {gamma}, alpha = {alpha}",
-            *(np.linspace(0.5, -1.0, x.shape[1]), x, r, gamma, alpha),
-        )
-        for (x, r), gamma, alpha in ((SMALL, 0.5, 0.5), (_random(rng, 7, 3), 0.8, 0.3), (_random(rng, 5, 4), 0.6, 0.7))
-    ]
-
-
-def _step(w: np.ndarray, x: np.ndarray, r: np.ndarray, gamma: float, alpha: float, kind: str = "right") -> np.ndarray:
-    """One batch step by a loop over transitions; `kind` picks the right one or a usual mistake."""
-    total, n = np.zeros_like(w), len(r)
-    for k in range(n):
-        now, following = float(x[k] @ w), float(x[k + 1] @ w)
-        if kind in ("online", "online mean"):
-            now, following = float(x[k] @ (w + total)), float(x[k + 1] @ (w + total))
-        delta = r[k] + (1.0 if kind == "no gamma" else gamma) * following - now
-        if kind == "no bootstrap":
-            delta = r[k] - now
-        direction = {"next": x[k + 1], "residual": x[k] - gamma * x[k + 1]}.get(kind, x[k])
-        scale = {"sum": 1.0, "online": 1.0, "n plus 1": 1.0 / (n + 1), "no alpha": 1.0 / (n * alpha)}.get(kind, 1.0 / n)
-        total = total + (-1.0 if kind == "sign" else 1.0) * alpha * scale * delta * direction
-    return total if kind == "change only" else w + total
-
-
-STEP_HINTS = {
-    "sum": "you added the n updates up without dividing by n; the batch rule takes their mean, alpha / n",
-    "no gamma": "gamma is missing: the next value enters the TD error as gamma v(S_k)",
-    "no bootstrap": "the next value is missing from the TD error: delta_k = R_k + gamma v(S_k) - v(S_{k-1})",
-    "sign": "the step goes the wrong way: delta_k is target minus value, and w moves by plus alpha delta_k x",
-    "next": "you moved along the features of the state reached, x(S_k); the state that was left learns: x(S_{k-1})",
-    "residual": "gamma v(S_k) is a target, held fixed: move along x(S_{k-1}) alone, not x(S_{k-1}) - gamma x(S_k)",
-    "online": "new and old weights are mixed: compute every delta_k with the same old w, then change w once",
-    "online mean": "w changes inside the loop, so later TD errors see newer weights; find the sum first",
-    "no alpha": "alpha is missing: the mean of delta_k x(S_{k-1}) is multiplied by it",
-    "n plus 1": "you divided by the number of positions; there are n transitions, one fewer than positions",
-    "change only": "this is the change of w; return the new weights, w plus the change",
-}
-
-check_linear_td_step = Check(
-    name="linear_td_step",
-    cases=_step_cases,
-    right=_step,
-    mistakes=[(hint, partial(_step, kind=kind)) for kind, hint in STEP_HINTS.items()],
-    hint="first v, then delta, then w",
-    says="one batch step of linear TD, with the same old weights in every TD error.",
-    needs=[check_values],
-)
 
 
 def _lstd_cases(rng: np.random.Generator) -> list[Case]:
@@ -141,64 +69,135 @@ check_lstd_weights = Check(
 )
 
 
-def _weighted_cases(rng: np.random.Generator) -> list[Case]:
-    by_hand = np.array([1.0, 2.0, 1.0]), np.array([1.0, 0.0, 3.0]), np.array([0.5, 0.3, 0.2])
-    return [
-        case("3 states", *by_hand),
-        case("6 states", rng.normal(size=6), rng.normal(size=6), rng.dirichlet(np.ones(6))),
-    ]
+Left = tuple[int, float]
 
 
-def _weighted(v_hat: np.ndarray, v: np.ndarray, mu: np.ndarray) -> float:
-    return sum(float(m) * (float(a) - float(b)) ** 2 for a, b, m in zip(v_hat, v, mu, strict=True))
+def _change_cases(rng: np.random.Generator) -> list[Case]:
+    """Values (S,) before and after one online step; in the second table the longest feature moves most, unasked."""
+    by_hand = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    long = np.array([[1.0, 0.2], [3.0, 1.0], [-0.4, 1.0], [-2.0, 0.1]])
+    cases = []
+    for X, s, delta, alpha in ((by_hand, 1, -1.0, 0.5), (long, 0, 0.8, 0.1), (rng.normal(size=(6, 3)), 4, -1.7, 0.3)):
+        before = X @ rng.normal(size=X.shape[1])
+        after = before + [alpha * delta * float(X[i] @ X[s]) for i in range(len(X))]
+        cases.append(case(f"{len(X)} states, {X.shape[1]} features, alpha = {alpha}", X, before, after, alpha))
+    return cases
 
 
-check_weighted_error = Check(
-    name="weighted_error",
-    cases=_weighted_cases,
-    right=_weighted,
+def _who(X: np.ndarray, before: np.ndarray, after: np.ndarray, alpha: float) -> Left:
+    """Find the change of w first: it points along the features of the state that was left, or against them."""
+    moved = np.linalg.lstsq(X, after - before, rcond=None)[0]
+    cosine = [float(moved @ x) / float(np.linalg.norm(moved) * np.linalg.norm(x)) for x in X]
+    s = max(range(len(X)), key=lambda i: abs(cosine[i]))
+    return s, float(moved @ X[s]) / float(X[s] @ X[s]) / alpha
+
+
+def _most_moved(X: np.ndarray, before: np.ndarray, after: np.ndarray, alpha: float) -> Left:
+    s = int(np.abs(after - before).argmax())
+    return s, float((after - before)[s] / (alpha * X[s] @ X[s]))
+
+
+def _largest_cosine(X: np.ndarray, before: np.ndarray, after: np.ndarray, alpha: float) -> Left:
+    moved = np.linalg.lstsq(X, after - before, rcond=None)[0]
+    s = int((X @ moved / np.linalg.norm(X, axis=1)).argmax())
+    return s, float(moved @ X[s] / (X[s] @ X[s]) / alpha)
+
+
+def _of_right(rule: Callable[..., float]) -> Callable[..., Left]:
+    """The right state with a TD error worked out by a mistaken rule of (change of its value, alpha, its x.x)."""
+
+    def wrong(X: np.ndarray, before: np.ndarray, after: np.ndarray, alpha: float) -> Left:
+        s, _ = _who(X, before, after, alpha)
+        return s, float(rule(float(after[s] - before[s]), alpha, float(X[s] @ X[s])))
+
+    return wrong
+
+
+check_who_was_left = Check(
+    name="who_was_left",
+    cases=_change_cases,
+    right=_who,
+    results=("the state that was left", "its TD error"),
     mistakes=[
         (
-            "every state counts the same here; weigh each square with mu(s)",
-            lambda u, v, mu: _weighted(u, v, np.full_like(mu, 1 / len(mu))),
+            "the state that moved most need not be the one left: a neighbour with longer features moves more",
+            _most_moved,
         ),
-        (
-            "that is the root; the squared error itself adds up in the lesson's split",
-            lambda u, v, mu: np.sqrt(_weighted(u, v, mu)),
-        ),
-        (
-            "mu already sums to 1: add up, and don't divide by the number of states",
-            lambda u, v, mu: _weighted(u, v, mu) / len(mu),
-        ),
-        (
-            "mu was squared as well; square the difference first, then weigh it",
-            lambda u, v, mu: _weighted(u, v, mu**2),
-        ),
-        (
-            "errors of opposite sign cancel: square each difference before adding up",
-            lambda u, v, mu: (mu @ (u - v)) ** 2,
-        ),
-        (
-            "no difference was squared, so positive and negative ones offset each other",
-            lambda u, v, mu: mu @ (u - v),
-        ),
-        (
-            "these are the weighted squares of the single states; add them up to one number",
-            lambda u, v, mu: mu * (u - v) ** 2,
-        ),
-        (
-            "mu is missing: multiply each square by mu(s) before you add up",
-            lambda u, v, mu: _weighted(u, v, np.ones_like(mu)),
-        ),
-        ("these are absolute errors; square the differences", lambda u, v, mu: mu @ np.abs(u - v)),
+        ("a negative TD error moves w against the features: let delta take either sign", _largest_cosine),
+        ("alpha is still inside: divide the change by it", _of_right(lambda change, alpha, xx: change / xx)),
+        ("that is a table's rule; with features the value moves by alpha delta x.x", _of_right(lambda c, a, xx: c / a)),
+        ("the sign is turned: the change is after minus before", _of_right(lambda c, a, xx: -c / (a * xx))),
+        ("the TD error has a sign; keep it", _of_right(lambda c, a, xx: abs(c) / (a * xx))),
+        ("states are numbered from 0", lambda *given: (_who(*given)[0] + 1, _who(*given)[1])),
     ],
-    hint="three steps: the difference of each state, its square times mu(s), then the sum of all",
-    says="squared first, weighted by mu second, added up third.",
+    hint="left s with error delta, every value i moves by alpha delta x(i).x(s): which s fits all changes?",
+    says="all changes together give away who was left, and how surprised the learner was.",
 )
 
 
-def _limit_cases(rng: np.random.Generator) -> list[Case]:
-    """A ring, one-hot, where the eigenvalues are complex; features of unequal size; small features, a large limit."""
+def _settles_cases(rng: np.random.Generator) -> list[Case]:
+    """Random walks: on them the wrong learner and LSTD settle apart."""
+    return [
+        case(f"{len(x)} positions, {x.shape[1]} features, gamma = {gamma}", x, r, gamma)
+        for (x, r), gamma in ((SMALL, 0.5), (_random(rng, 9, 3), 0.8), (_random(rng, 14, 4), 0.6))
+    ]
+
+
+def _settles(x: np.ndarray, r: np.ndarray, gamma: float) -> np.ndarray:
+    """Let the wrong learner itself run until nothing moves, with a step that its largest eigenvalue allows. (d,)."""
+    D, w = x[:-1] - gamma * x[1:], np.zeros(x.shape[1])
+    step = 1.0 / np.linalg.eigvalsh(D.T @ D).max()
+    for _ in range(20_000):
+        moved = step * D.T @ (r - D @ w)
+        w = w + moved
+        if np.abs(moved).max() < 1e-13:
+            break
+    return w
+
+
+def _least(x: np.ndarray, r: np.ndarray, factor: float) -> np.ndarray:
+    """Least squared R_k - (x(S_{k-1}) - factor x(S_k)) w."""
+    return np.linalg.lstsq(x[:-1] - factor * x[1:], r, rcond=None)[0]
+
+
+check_where_it_settles = Check(
+    name="where_it_settles",
+    cases=_settles_cases,
+    right=_settles,
+    mistakes=[
+        ("this is LSTD, where the right learner settles; ask when the suspect's own update is zero", _solve),
+        ("gamma is missing", lambda x, r, g: _least(x, r, 1.0)),
+        ("the next value is missing from the TD error", lambda x, r, g: _least(x, r, 0.0)),
+        ("the sign is wrong: the difference is x(S_{k-1}) minus gamma x(S_k)", lambda x, r, g: _least(x, r, -g)),
+        ("the suspect moves along x(S_{k-1}) - gamma x(S_k), not along x(S_k) alone", partial(_solve, kind="next")),
+    ],
+    hint="set the suspect's update to zero: sum_k delta_k (x(S_{k-1}) - gamma x(S_k)) = 0, and solve for w",
+    says="it settles where the squared TD errors are least, which is another place than TD's.",
+    needs=[check_lstd_weights],
+)
+
+
+def _mean_matrix(x: np.ndarray, gamma: float) -> np.ndarray:
+    """A / n, transition by transition."""
+    return np.mean([np.outer(x[k], x[k] - gamma * x[k + 1]) for k in range(len(x) - 1)], axis=0)
+
+
+def _slowest(alpha: float, z: np.ndarray) -> float:
+    return float(np.abs(1 - alpha * z).max())
+
+
+def _fastest(x: np.ndarray, gamma: float) -> float:
+    """The best of all candidates: where one eigenvalue shrinks most, or two shrink alike (no search)."""
+    z = np.linalg.eigvals(_mean_matrix(x, gamma))
+    candidates = [float(a.real / abs(a) ** 2) for a in z]
+    for a, b in combinations(z, 2):
+        if abs(abs(a) ** 2 - abs(b) ** 2) > 1e-12:
+            candidates.append(float(2 * (a.real - b.real) / (abs(a) ** 2 - abs(b) ** 2)))
+    return min((alpha for alpha in candidates if alpha > 0), key=lambda alpha: _slowest(alpha, z))
+
+
+def _fastest_cases(rng: np.random.Generator) -> list[Case]:
+    """A ring, one-hot, where the eigenvalues are complex; features of unequal size; small features, a large step."""
     ring, random = np.eye(3)[np.arange(31) % 3], np.random.default_rng(7).normal(size=(41, 3))
     scale = rng.uniform(0.9, 1.1)
     return [
@@ -207,79 +206,108 @@ def _limit_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
-def _mean_matrix(x: np.ndarray, gamma: float) -> np.ndarray:
-    """A / n, transition by transition."""
-    return np.mean([np.outer(x[k], x[k] - gamma * x[k + 1]) for k in range(len(x) - 1)], axis=0)
-
-
-def _limit(x: np.ndarray, gamma: float) -> float:
-    return _threshold_by_powers(_mean_matrix(x, gamma))
-
-
 def _from_eigenvalues(rule: Callable[[np.ndarray], float]) -> Callable[[np.ndarray, float], float]:
-    """A limit worked out from the eigenvalues of A / n by a mistaken rule."""
-    return lambda x, gamma: rule(np.linalg.eigvals(_mean_matrix(x, gamma)))
+    """A step worked out from the eigenvalues of A / n by a mistaken rule."""
+    return lambda x, gamma: float(rule(np.linalg.eigvals(_mean_matrix(x, gamma))))
 
 
-def _threshold_by_powers(A: np.ndarray) -> float:
-    """Bisection on alpha: do the powers of I - alpha A grow? No eigenvalues here; 2^14 steps by repeated squaring."""
-    low, high = 0.0, 1000.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        power, grows = np.eye(len(A)) - middle * A, False
-        for _ in range(14):
-            power = power @ power
-            if np.abs(power).max() > 1e6:
-                grows = True
-                break
-        low, high = (low, middle) if grows else (middle, high)
-    return low
+check_fastest_step = Check(
+    name="fastest_step",
+    cases=_fastest_cases,
+    right=_fastest,
+    mistakes=[
+        ("A was not divided by n", lambda x, g: _fastest(x, g) / (len(x) - 1)),
+        ("there are n transitions, one fewer than positions", lambda x, g: _fastest(x, g) * len(x) / (len(x) - 1)),
+        (
+            "that is the largest step at which nothing blows up: there one part of the distance never shrinks",
+            _from_eigenvalues(lambda z: (2 * z.real / np.abs(z) ** 2).min()),
+        ),
+        (
+            "half of the largest stable step is not yet the best: look at the part that shrinks slowest",
+            _from_eigenvalues(lambda z: (z.real / np.abs(z) ** 2).min()),
+        ),
+        (
+            "1 / (largest eigenvalue) serves one part of the distance at once and lets the slowest wait",
+            _from_eigenvalues(lambda z: 1 / np.abs(z).max()),
+            _from_eigenvalues(lambda z: 1 / z.real.max()),
+        ),
+        (
+            "2 / (smallest + largest) holds for real eigenvalues only; here some are complex",
+            _from_eigenvalues(lambda z: 2 / (z.real.min() + z.real.max())),
+            _from_eigenvalues(lambda z: 2 / (np.abs(z).min() + np.abs(z).max())),
+        ),
+        (
+            "this is the best factor, not the step that reaches it",
+            lambda x, g: _slowest(_fastest(x, g), np.linalg.eigvals(_mean_matrix(x, g))),
+        ),
+        (
+            "you made the quickest part quicker; the waiting time is set by the largest |1 - alpha lambda|",
+            _from_eigenvalues(lambda z: min(np.linspace(0.01, 50, 5000), key=lambda a: np.abs(1 - a * z).min())),
+        ),
+        ("the next state is missing from A", lambda x, g: _fastest(x, 0.0)),
+    ],
+    hint="the slowest part sets the pace: find the alpha that makes the largest |1 - alpha lambda| smallest",
+    says="no other step brings the slowest part of the distance down faster.",
+    tolerance=0.01,
+)
+
+DISCOUNTS = (0.3, 0.6, 0.9)
 
 
-check_largest_stable_step = Check(
-    name="largest_stable_step",
-    cases=_limit_cases,
-    right=_limit,
+def _reward_cases(rng: np.random.Generator) -> list[Case]:
+    """Rings with a few jumps: they forget slowly, so that each further column counts."""
+    cases = []
+    for n, k in ((7, 1), (9, 2), (12, 4)):
+        P = 0.8 * np.roll(np.eye(n), 1, axis=1) + 0.2 * rng.dirichlet(np.ones(n), size=n)
+        cases.append(case(f"{n} states, k = {k}", P, rng.normal(size=n), k))
+    return cases
+
+
+def _columns(P: np.ndarray, r: np.ndarray, k: int, kind: str = "right") -> np.ndarray:
+    """r and what it is worth to wait for it, one sum over paths at a time; `kind` picks a usual mistake. (S, k)."""
+    P = {"transposed": P.T, "rewards last": P}.get(kind, P)
+    columns = [r if kind != "late" else P @ r]
+    for t in range(1, k):
+        powers = {"elementwise": P**t @ r, "powers of r": r**t, "same": r, "mean": np.linalg.matrix_power(P, t)[:, 0]}
+        columns.append(
+            powers.get(kind, np.array([sum(p * c for p, c in zip(row, columns[-1], strict=True)) for row in P]))
+        )
+    return np.stack(columns, axis=1)
+
+
+def _too_much(features: np.ndarray, P: np.ndarray, r: np.ndarray, k: int) -> np.ndarray:
+    """By how much the best fit of v leaves more than gamma^k |v|, for three discounts; lengths weighted by mu. (3,)."""
+    X, S = np.asarray(features, dtype=np.float64), len(r)
+    if X.shape != (S, k):
+        raise CheckFailed(f"reward_features on {S} states, k = {k}: got shape {X.shape}, expected {(S, k)}: k columns")
+    root = np.sqrt(np.linalg.matrix_power(P, 10_000)[0])
+    left = []
+    for gamma in DISCOUNTS:
+        v = np.linalg.solve(np.eye(S) - gamma * P, r)
+        fit = X @ np.linalg.lstsq(root[:, None] * X, root * v, rcond=None)[0]
+        left.append(max(0.0, np.linalg.norm(root * (v - fit)) - gamma**k * np.linalg.norm(root * v)))
+    return np.array(left)
+
+
+check_reward_features = Check(
+    name="reward_features",
+    cases=_reward_cases,
+    right=_columns,
+    read=_too_much,
     mistakes=[
         (
-            "A was not divided by n: the batch rule takes the mean over the n transitions",
-            lambda x, g: _limit(x, g) / (len(x) - 1),
+            "P is transposed: P(s, s') r(s') summed over s' is the reward one step later, P @ r",
+            partial(_columns, kind="transposed"),
         ),
+        ("the first column is missing: what a state pays at once, r itself", partial(_columns, kind="late")),
         (
-            "A was divided by the number of positions; there are n transitions, one fewer",
-            lambda x, g: _limit(x, g) * len(x) / (len(x) - 1),
+            "P ** t takes each entry to a power; a power of the matrix is a product, P @ (P @ r)",
+            partial(_columns, kind="elementwise"),
         ),
-        (
-            "half too small: 1 - alpha lambda may go down to -1, so the limit is 2 / lambda",
-            lambda x, g: _limit(x, g) / 2,
-        ),
-        (
-            "you took the most patient eigenvalue; every one must shrink, so take the smallest limit",
-            _from_eigenvalues(lambda z: (2 * z.real / np.abs(z) ** 2).max()),
-        ),
-        (
-            "2 / |lambda| holds for real eigenvalues only; these are complex",
-            _from_eigenvalues(lambda z: (2 / np.abs(z)).min()),
-        ),
-        (
-            "the square is missing: |1 - alpha lambda| = 1 at alpha = 2 Re(lambda) / |lambda|^2",
-            _from_eigenvalues(lambda z: (2 * z.real / np.abs(z)).min()),
-        ),
-        (
-            "the imaginary part is ignored; solve |1 - alpha lambda| = 1 for complex lambda",
-            _from_eigenvalues(lambda z: (2 / z.real).min()),
-        ),
-        (
-            "A is not symmetric, so np.linalg.eigvalsh does not see its eigenvalues; use np.linalg.eigvals",
-            lambda x, g: 2 / np.linalg.eigvalsh(_mean_matrix(x, g)).max(),
-        ),
-        ("the next state is missing from A", lambda x, g: _limit(x, 0.0)),
-        (
-            "the search ended at its upper end; double it until the rule diverges, then halve",
-            *(lambda x, g, cap=cap: min(cap, _limit(x, g)) for cap in (1, 2, 4, 5, 8, 10, 16)),
-        ),
+        ("powers of the rewards know nothing of where the walk goes next", partial(_columns, kind="powers of r")),
+        ("all columns are the same: each must look one step further than the last", partial(_columns, kind="same")),
+        ("columns of P say where one goes, not what is paid there", partial(_columns, kind="mean")),
     ],
-    hint="find where |1 - alpha lambda| = 1; if you iterate instead, start from random numbers and iterate longer",
-    says="below this step linear TD settles, above it blows up.",
-    tolerance=0.01,
+    hint="the numbers say by how much the best fit leaves too much, at gamma 0.3, 0.6 and 0.9; hint(1) starts you off",
+    says="k features, made without gamma, leave at most gamma^k of the value, for every gamma.",
 )

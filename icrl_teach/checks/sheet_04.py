@@ -1,68 +1,29 @@
-"""Checks of sheet 04: scores, softmax weights, one iteration, the operator form, the order in beta."""
+"""Checks of sheet 04: softmax weights, longer features, a mended layer, a picky beta, a stranger's value."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case
+from icrl_teach.checks.check import Case, Check, case, graded_hints
+from icrl_teach.checks.report import CheckFailed
 
-Operators = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-def _score_cases(rng: np.random.Generator) -> list[Case]:
-    return [
-        case(
-            f"{q} queries and {n} sources with {d} features, beta = {beta}",
-            *(rng.standard_normal((q, d)), rng.standard_normal((n, d)), beta),
-        )
-        for q, n, d, beta in ((2, 3, 2, 1.0), (4, 5, 3, 1.7), (3, 3, 2, 0.4))
-    ]
+hint = graded_hints(
+    "All values start at 0, and each is only ever added to. Write the stranger's final value as one sum over all "
+    "layers. Do the same for a state that was left.",
+    "In both sums the weights are the same in every layer, so pull them out. What remains is one number a state, "
+    "D(s'): all its mean TD errors added up over all layers. Nobody told you D. But what else is made of it?",
+    "The states that were left: limits = M D, with the weights M(s, s') that they give one another. Solve for D. "
+    "The stranger ends at m D, with its own row of weights m. No rewards, no gamma, no layers.",
+)
 
 
 def _scores(queries: np.ndarray, sources: np.ndarray, beta: float) -> np.ndarray:
     """Entry by entry, in plain loops. (q, n)."""
     return np.array([[beta * sum(a * b for a, b in zip(q, k, strict=True)) for k in sources] for q in queries])
-
-
-check_scores = Check(
-    name="scores",
-    cases=_score_cases,
-    right=_scores,
-    mistakes=[
-        (
-            "rows and columns are exchanged: row = query (it learns), column = source (it teaches).",
-            lambda q, k, beta: _scores(k, q, beta),
-        ),
-        ("beta is missing: the score is beta times the inner product.", lambda q, k, beta: _scores(q, k, 1.0)),
-        (
-            "you divide by beta. beta is the inverse temperature, so it multiplies.",
-            lambda q, k, beta: _scores(q, k, 1.0 / beta),
-        ),
-        (
-            "a Transformer's habit, 1/sqrt(d), crept in; here beta alone sets the scale.",
-            lambda q, k, beta: _scores(q, k, beta / math.sqrt(q.shape[1])),
-        ),
-        (
-            "these are negative squared distances; the score is the inner product.",
-            lambda q, k, beta: -beta * ((q[:, None] - k[None]) ** 2).sum(axis=-1),
-        ),
-        (
-            "these are cosines: the features were divided by their lengths. The score keeps the lengths.",
-            lambda q, k, beta: _scores(_unit(q), _unit(k), beta),
-        ),
-    ],
-    hint="one inner product for each pair: mind the shape (q, n), and that beta multiplies.",
-    says="every query is scored against every source, and beta sets the scale",
-)
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
 def _weight_cases(rng: np.random.Generator) -> list[Case]:
@@ -127,7 +88,7 @@ check_softmax_weights = Check(
             _exp_over(np.sum, np.max),
         ),
         ("the exponential is missing: scores can be negative, weights can't.", _without_exp),
-        ("beta has no effect: hand it on to your scores.", lambda q, k, beta: _weights(q, k, 1.0)),
+        ("beta has no effect: it multiplies the scores.", lambda q, k, beta: _weights(q, k, 1.0)),
         ("exp overflowed: inf / inf. Subtract each row's largest score first.", _exp_over(_sum_of_rows)),
         (
             "you subtracted the largest score of the whole table: small rows became 0 / 0; use each row's own.",
@@ -136,297 +97,291 @@ check_softmax_weights = Check(
     ],
     hint="each row must be exp(scores) divided by the sum of that row.",
     says="each row is positive, sums to 1, and survives large scores",
-    needs=[check_scores],
 )
 
 
-def _iteration_cases(rng: np.random.Generator) -> list[Case]:
+def _longer_cases(rng: np.random.Generator) -> list[Case]:
+    """States of which the short ones listen to longer neighbours, at every beta."""
     return [
-        case(
-            f"{n} transitions, gamma = {gamma}, alpha = {alpha}, beta = {beta}",
-            *(rng.standard_normal(n + 1), rng.standard_normal((n + 1, d)), rng.standard_normal(n), gamma, alpha, beta),
-        )
-        for n, d, gamma, alpha, beta in ((3, 2, 0.5, 0.6, 2.0), (7, 3, 0.9, 0.8, 1.3))
+        case(f"{len(x)} states with {x.shape[1]} features", x)
+        for x in (np.array([[1.0], [2.0], [-0.5]]), rng.normal(size=(6, 2)), rng.normal(size=(8, 3)) * [0.1, 1.0, 3.0])
     ]
 
 
-def _iterate(K: np.ndarray, v: np.ndarray, rewards: np.ndarray, gamma: float, alpha: float = 1.0) -> np.ndarray:
-    """One synchronous iteration with any kernel K, in plain loops. (n+1,)."""
-    new = [float(value) for value in v]
-    for j in range(len(v)):
-        for k in range(len(rewards)):
-            new[j] += alpha * K[j][k] * (rewards[k] + gamma * v[k + 1] - v[k])
-    return np.array(new)
+def _longer(x: np.ndarray) -> np.ndarray:
+    """One number more for each state, so that all reach the length of the longest. (S, d+1)."""
+    squares = [sum(float(number) ** 2 for number in row) for row in x]
+    return np.array([[*row, math.sqrt(max(squares) - square)] for row, square in zip(x, squares, strict=True)])
 
 
-def _iteration(
-    v: np.ndarray,
-    x: np.ndarray,
-    r: np.ndarray,
-    gamma: float,
-    alpha: float,
-    beta: float,
-    sources: slice = slice(None, -1),
-) -> np.ndarray:
-    """One iteration from the features; sources other than x[:-1] are a mistake."""
-    return _iterate(_weights(x, x[sources], beta)[:, : len(r)], v, r, gamma, alpha)
+def _listens_to_itself(longer: np.ndarray, x: np.ndarray) -> list[float]:
+    """For each state 1 if it scores higher with itself than with any other, else 0. (S,)."""
+    longer, (n_states, d) = np.asarray(longer, dtype=np.float64), x.shape
+    tried = f"lengthen on {n_states} states with {d} features"
+    if longer.shape != (n_states, d + 1):
+        raise CheckFailed(f"{tried}: got shape {longer.shape}, expected {(n_states, d + 1)}: one number more a state")
+    if not np.allclose(longer[:, :d], x):
+        raise CheckFailed(f"{tried}: the first {d} numbers of each state must stay as they are; add one at the end")
+    scores = _scores(longer, longer, 1.0)
+    others = scores - np.where(np.eye(n_states) > 0, np.inf, 0.0)
+    return [float(row[s] > max(others[s])) for s, row in enumerate(scores)]
 
 
-def _rolling(v: np.ndarray, *rest: Any) -> np.ndarray:
-    new = v.copy()
-    for j in range(len(v)):
-        new[j] = _iteration(new, *rest)[j]
-    return new
+def _appended(rule: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """A mistaken rule for the number to add, from the lengths."""
+    return lambda x: np.column_stack([x, rule(np.linalg.norm(x, axis=1))])
 
 
-def _exchanged(v: np.ndarray, x: np.ndarray, r: np.ndarray, gamma: float, alpha: float, beta: float) -> np.ndarray:
-    return v + alpha * _weights(x, x[:-1], beta) @ (r + gamma * v[:-1] - v[1:])
-
-
-check_td_iteration = Check(
-    name="td_iteration",
-    cases=_iteration_cases,
-    right=_iteration,
+check_lengthen = Check(
+    name="lengthen",
+    cases=_longer_cases,
+    right=_longer,
+    read=_listens_to_itself,
     mistakes=[
-        ("later positions saw new values of earlier ones. Compute all errors from the old v, then update.", _rolling),
-        ("gamma is missing in front of v(S_k).", lambda v, x, r, g, a, b: _iteration(v, x, r, 1.0, a, b)),
+        ("the same number for all lengthens all scores alike: nothing changes.", _appended(np.ones_like)),
         (
-            "the two values are exchanged: gamma goes with the state landed in, v[1:], minus the state left, v[:-1].",
-            _exchanged,
+            "lengths add up in squares (Pythagoras): the gap of the squares, and its root.",
+            _appended(lambda a: a.max() - a),
+        ),
+        ("this makes the long ones longer still; it is the short ones that need length.", _appended(lambda a: a)),
+        (
+            "minus half the square would work if only sources had it; here queries carry the same numbers.",
+            _appended(lambda a: -(a**2) / 2),
+        ),
+        ("the root is missing: the number's square must fill the gap.", _appended(lambda a: (a**2).max() - a**2)),
+    ],
+    hint="1 = the state scores highest with itself, 0 = it does not. Of equally long arrows the nearest is oneself.",
+    says="all arrows are equally long now, so each is nearest to itself, and nothing old was lost.",
+)
+
+
+def _mend_cases(rng: np.random.Generator) -> list[Case]:
+    """Old values, and what a layer made of them in which the query taught, too."""
+    cases = []
+    for n, d, gamma, beta in ((3, 2, 0.5, 1.5), (6, 3, 0.9, 0.8)):
+        v, x, r = rng.standard_normal(n + 1), rng.standard_normal((n + 1, d)), rng.standard_normal(n)
+        errors = [*(r[k] + gamma * v[k + 1] - v[k] for k in range(n)), -v[n]]
+        wrong = v + _weights(x, x, beta) @ errors
+        cases.append(case(f"{n} transitions, beta = {beta}", v, wrong, x, beta))
+    return cases
+
+
+def _mended(v: np.ndarray, wrong: np.ndarray, x: np.ndarray, beta: float) -> np.ndarray:
+    """Recover the mean of the sources' errors from exponentials, without weights of anybody. (n+1,)."""
+    exp = np.array([[math.exp(beta * float(a @ b)) for b in x] for a in x])
+    return np.array([v[j] + _own_mean(exp[j], wrong[j] - v[j], v[-1]) for j in range(len(v))])
+
+
+def _own_mean(exp: np.ndarray, change: float, query: float) -> float:
+    """The change times the sum it was divided by is the sum of all products; take off the query's and divide anew."""
+    return (change * sum(exp) + exp[-1] * query) / sum(exp[:-1])
+
+
+def _mistaken(
+    rule: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+) -> Callable[..., np.ndarray]:
+    """A rule of v, the change, the weights that the query got, and all weights."""
+
+    def wrong(v: np.ndarray, given: np.ndarray, x: np.ndarray, beta: float) -> np.ndarray:
+        K = _weights(x, x, beta)
+        return rule(v, given - v, K[:, -1], K)
+
+    return wrong
+
+
+check_mend_layer = Check(
+    name="mend_layer",
+    cases=_mend_cases,
+    right=_mended,
+    mistakes=[
+        (
+            "what the query said is still in it: add back its weight times v of the query.",
+            _mistaken(lambda v, c, q, K: v + c / (1 - q)),
         ),
         (
-            "the sign is turned: add alpha times the weighted errors, don't subtract them.",
-            lambda v, x, r, g, a, b: _iteration(v, x, r, g, -a, b),
+            "the other weights still sum to less than 1: divide by 1 minus the query's weight.",
+            _mistaken(lambda v, c, q, K: v + c + q * v[-1]),
         ),
         (
-            "this is the change alone; the new value is the old value plus the change.",
-            lambda v, *rest: _iteration(v, *rest) - v,
+            "the query's error is minus its value, so taking it off means adding weight times value.",
+            _mistaken(lambda v, c, q, K: v + (c - q * v[-1]) / (1 - q)),
         ),
         (
-            "divided by n once too often: the weights already sum to 1, so they are a mean.",
-            lambda v, x, r, g, a, b: _iteration(v, x, r, g, a / len(r), b),
+            "each position gives the query another weight: the last column, not the last row.",
+            _mistaken(lambda v, c, q, K: v + (c + K[-1] * v[-1]) / (1 - K[-1])),
         ),
         (
-            "alpha has no effect: it multiplies the weighted sum of errors.",
-            lambda v, x, r, g, a, b: _iteration(v, x, r, g, 1.0, b),
+            "you used the weight that the query gives to itself for everybody.",
+            _mistaken(lambda v, c, q, K: v + (c + q[-1] * v[-1]) / (1 - q[-1])),
         ),
-        ("beta has no effect: hand it on to the weights.", lambda v, x, r, g, a, b: _iteration(v, x, r, g, a, 1.0)),
-        ("off by one: sources are states that were left, x[:-1].", partial(_iteration, sources=slice(1, None))),
+        ("this is the mended change; add the old value.", _mistaken(lambda v, c, q, K: (c + q * v[-1]) / (1 - q))),
         (
-            "the query shares in the attention and takes weight from the n sources: softmax over x[:-1] alone.",
-            partial(_iteration, sources=slice(None)),
+            "mend the change, wrong - v, and not the value itself.",
+            _mistaken(lambda v, c, q, K: (v + c + q * v[-1]) / (1 - q)),
         ),
         (
-            "the query's value is missing: all n+1 positions learn, and only n of them are sources.",
-            lambda *a: _iteration(*a)[:-1],
+            "multiplied where you should divide: the sources' weights were too small, not too large.",
+            _mistaken(lambda v, c, q, K: v + (c + q * v[-1]) * (1 - q)),
+        ),
+        (
+            "each position loses by its own value; it is the query's value that was subtracted.",
+            _mistaken(lambda v, c, q, K: v + (c + q * v) / (1 - q)),
         ),
     ],
-    hint="go back to the two formulas: first all n errors, then for each position their weighted sum.",
-    says="all positions learn at once, from the same old values",
+    hint="write the suspect's change as (1 - q) times the right change, plus q times the query's error; q: its weight.",
+    says="two faults of one missing mask: a foreign voice, and too little left for the others.",
     needs=[check_softmax_weights],
 )
 
 
-def _operator_cases(rng: np.random.Generator) -> list[Case]:
-    """Some states are never left, and the last is never met."""
-    return [
-        case(
-            f"states {states}, beta = {beta}",
-            *(np.array(states), rng.standard_normal(len(states) - 1), rng.standard_normal((max(states) + 2, d)), beta),
-        )
-        for states, d, beta in (([0, 1, 1, 2, 0, 1, 3], 2, 1.5), ([2, 0, 2, 2, 1, 0, 0, 4, 2, 1], 3, 0.6))
-    ]
-
-
-def _grouped(K: np.ndarray, states: np.ndarray, rewards: np.ndarray) -> Operators:
-    """M, Q, rho from the weights (S, n) that states give to transitions, one transition after the other."""
-    M, Q, rho = np.zeros((len(K), len(K))), np.zeros((len(K), len(K))), np.zeros(len(K))
-    for k in range(len(rewards)):
-        for s in range(len(K)):
-            M[s, states[k]] += K[s, k]
-            Q[s, states[k + 1]] += K[s, k]
-            rho[s] += K[s, k] * rewards[k]
-    return M, Q, rho
-
-
-def _operators(states: np.ndarray, rewards: np.ndarray, x: np.ndarray, beta: float) -> Operators:
-    return _grouped(_weights(x, x[states[:-1]], beta), states, rewards)
-
-
-def _with_query(states: np.ndarray, rewards: np.ndarray, x: np.ndarray, beta: float) -> Operators:
-    return _grouped(_weights(x, x[states], beta), states, rewards)
-
-
-def _only_met(states: np.ndarray, rewards: np.ndarray, x: np.ndarray, beta: float) -> Operators:
-    return _operators(states, rewards, x[: max(states) + 1], beta)
-
-
-def _counted_once(states: np.ndarray, rewards: np.ndarray, x: np.ndarray, beta: float) -> Operators:
-    M, Q, rho = _operators(states, rewards, x, beta)
-    M[:, states[:-1]] = _weights(x, x[states[:-1]], beta)
-    return M, Q, rho
-
-
-def _changed(change: Callable[[np.ndarray, np.ndarray, np.ndarray], Operators]) -> Callable[..., Operators]:
-    """The right M, Q and rho, and what a mistake makes of them."""
-    return lambda *a: change(*_operators(*a))
-
-
-check_operators = Check(
-    name="operators",
-    cases=_operator_cases,
-    right=_operators,
-    results=("M", "Q", "rho"),
-    mistakes=[
-        (
-            "M is transposed: the row is the query s, the column the source s'.",
-            _changed(lambda M, Q, rho: (M.T, Q, rho)),
-        ),
-        (
-            "a state left several times counts once: add the weights of all its visits (`+=`, or a matrix product).",
-            _counted_once,
-        ),
-        (
-            "this is a softmax over states; it must run over the n transitions, so that frequent states weigh more.",
-            lambda states, rewards, x, beta: (_weights(x, x, beta), *_operators(states, rewards, x, beta)[1:]),
-        ),
-        (
-            "the query takes a share in the softmax: the sources are the states that were left, states[:-1].",
-            _with_query,
-        ),
-        (
-            "S is len(state_features), not states.max() + 1: a state never visited keeps its row and column.",
-            _only_met,
-            lambda states, rewards, x, beta: (
-                _operators(states, rewards, x, beta)[0][:, : max(states) + 1],
-                *_operators(states, rewards, x, beta)[1:],
-            ),
-        ),
-        (
-            "you grouped M by the state landed in; M looks at states[:-1], Q at states[1:].",
-            _changed(lambda M, Q, rho: (Q, Q, rho)),
-        ),
-        (
-            "Q is transposed: the row is the query, the column the state landed in.",
-            _changed(lambda M, Q, rho: (M, Q.T, rho)),
-        ),
-        ("Q equals M here: group Q by the state landed in, states[1:].", _changed(lambda M, Q, rho: (M, M, rho))),
-        (
-            "Q holds no gamma; the iteration multiplies by it later.",
-            _changed(lambda M, Q, rho: (M, 0.9 * Q, rho)),
-            _changed(lambda M, Q, rho: (M, 0.5 * Q, rho)),
-        ),
-        (
-            "rho is divided by n: the weights already sum to 1.",
-            lambda states, rewards, *rest: _operators(states, rewards / len(rewards), *rest),
-        ),
-        (
-            "rho pairs a source with the next reward: rewards[k] belongs to states[k].",
-            lambda states, rewards, *rest: _operators(states, np.append(rewards[1:], 0.0), *rest),
-        ),
-        (
-            "rho sums the rewards without the weights K.",
-            lambda states, rewards, x, beta: (
-                *_operators(states, rewards, x, beta)[:2],
-                np.bincount(states[:-1], rewards, len(x)),
-            ),
-        ),
-    ],
-    hint="each of the three sums K over the transitions, with K = softmax_weights of all states and the n sources.",
-    says="M, Q and rho hold all that the context says, state by state",
-    needs=[check_softmax_weights],
-)
-
-
-def _ratio_cases(rng: np.random.Generator) -> list[Case]:
-    """The query's feature is large, so that the largest gap is there."""
-    betas = np.array([0.2, 0.05])
-    return [
-        case(
-            f"{n} transitions, gamma = {gamma}, {count} iterations, betas {betas.tolist()}",
-            np.vstack([rng.standard_normal((n, d)), rng.choice([-3.0, 3.0], size=(1, d))]),
-            *(rng.standard_normal(n), gamma, count, betas),
-        )
-        for n, d, gamma, count in ((5, 2, 0.5, 3), (9, 3, 0.8, 5))
-    ]
-
-
-def _gap(x: np.ndarray, r: np.ndarray, gamma: float, n_iterations: int, beta: float, kind: str = "right") -> float:
-    """Largest difference between softmax TD and the reference of this kind, after n_iterations from zero."""
-    soft, line = np.zeros(len(x)), np.zeros(len(x))
-    centre = (
-        0.0 if kind == "sources not centred" else x.mean(axis=0) if kind == "query counted" else x[:-1].mean(axis=0)
+def _picky_cases(rng: np.random.Generator) -> list[Case]:
+    """Unit features, no two alike; rare states, and one that was never left, between two that were."""
+    angle = np.radians([0.0, 50.0, 110.0, 170.0, 250.0]) + rng.uniform(0, np.pi)
+    random = rng.standard_normal((4, 3))
+    told = (
+        (np.eye(2), [1, 1], 0.9),
+        (random / np.linalg.norm(random, axis=1, keepdims=True), [5, 1, 20, 3], 0.8),
+        (np.stack([np.cos(angle), np.sin(angle)], axis=1), [7, 0, 9, 8, 30], 0.6),
     )
-    scale = {"features not scaled": 1.0, "beta squared": beta**2}.get(kind, beta)
-    K = (1 + scale * x @ (x[:-1] - centre).T) / {"not divided": 1, "n plus 1": len(x)}.get(kind, len(r))
-    K = K - 1 / len(r) if kind == "no constant" else K
-    for _ in range(n_iterations):
-        soft = _iterate(_weights(x, x[:-1], beta), soft, r, gamma)
-        line = _iterate(K, line, r, gamma)
-    return float(np.abs(soft - line)[: -1 if kind == "without query" else None].max())
+    return [case(f"{len(x)} states, visits {n}, share {share}", x, np.array(n), share) for x, n, share in told]
 
 
-def _ratios(
-    x: np.ndarray,
-    r: np.ndarray,
-    gamma: float,
-    n_iterations: int,
-    betas: np.ndarray,
-    kind: str = "right",
-    part: float = 2.0,
-) -> np.ndarray:
-    """gap(beta) / gap(beta / part), for the reference of this kind."""
-    gaps = [[_gap(x, r, gamma, n_iterations, b, kind) for b in (beta, beta / part)] for beta in betas]
-    return np.array([whole / half for whole, half in gaps])
+def _needed(x: np.ndarray, visits: np.ndarray, share: float) -> list[float]:
+    """For each state that was left, the beta it needs: Newton's method on a convex, falling function of beta."""
+    needed = []
+    for s in np.flatnonzero(visits):
+        others = [u for u in np.flatnonzero(visits) if u != s]
+        gaps = np.array([float(x[s] @ x[s] - x[s] @ x[u]) for u in others])
+        odds, beta = visits[others] / visits[s] * share / (1 - share), 0.0
+        for _ in range(200):
+            terms = odds * np.exp(-beta * gaps)
+            beta += math.log(terms.sum()) * terms.sum() / float(terms @ gaps)
+            if beta < 0:
+                break
+        needed.append(max(beta, 0.0))
+    return needed
 
 
-check_halving_ratios = Check(
-    name="halving_ratios",
-    cases=_ratio_cases,
-    right=_ratios,
+def _picky(x: np.ndarray, visits: np.ndarray, share: float) -> float:
+    return max(_needed(x, visits, share))
+
+
+check_picky_beta = Check(
+    name="picky_beta",
+    cases=_picky_cases,
+    right=_picky,
     mistakes=[
-        ("upside down: the gap at beta divided by the gap at beta / 2, so about 4.", lambda *a: 1 / _ratios(*a)),
-        ("this is the order, log2 of the ratio; return the ratio itself.", lambda *a: np.log2(_ratios(*a))),
         (
-            "these are the gaps; return the gap at beta divided by the gap at beta / 2.",
-            lambda x, r, gamma, n, betas: [_gap(x, r, gamma, n, beta) for beta in betas],
+            "the rarest or least distinct state needs the most; this beta serves only the easiest.",
+            lambda *a: min(_needed(*a)),
         ),
         (
-            "a ratio near 2 is order 1: the sources are not centred, subtract the mean source feature.",
-            partial(_ratios, kind="sources not centred"),
+            "the visits are missing: a state visited often holds its weight many times over.",
+            lambda x, visits, share: _picky(x, np.minimum(visits, 1), share),
         ),
         (
-            "the mean runs over the n sources; you counted the query's feature in it as well.",
-            partial(_ratios, kind="query counted"),
+            "a state that was never left can't listen to itself: leave it out of the count.",
+            lambda x, visits, share: _picky(x, np.maximum(visits, 1), share),
         ),
         (
-            "linear TD stands still: it must use the same beta, features (1, sqrt(beta) x).",
-            partial(_ratios, kind="features not scaled"),
+            "this is the formula for one-hot features; others have inner products between states, too.",
+            lambda x, n, share: math.log(share / (1 - share) * (n.sum() - n[n > 0].min()) / n[n > 0].min()),
+        ),
+        ("the share left to others is not the share a state keeps.", lambda x, n, share: _picky(x, n, 1 - share)),
+        (
+            "this is the mean of what the states need; all of them must reach the share.",
+            lambda *a: float(np.mean(_needed(*a))),
         ),
         (
-            "linear TD lacks its constant feature, the 1 in (1, sqrt(beta) x).",
-            partial(_ratios, kind="no constant"),
-        ),
-        (
-            "the query was left out: compare all n+1 positions, not only the n sources.",
-            partial(_ratios, kind="without query"),
-        ),
-        (
-            "only one iteration was made; both methods need n_iterations.",
-            lambda x, r, gamma, n, betas: _ratios(x, r, gamma, 1, betas),
-        ),
-        ("beta was divided by 4: sqrt and halving got mixed up; compare with beta / 2.", partial(_ratios, part=4.0)),
-        (
-            "linear TD's features carry beta, not sqrt(beta): so the kernel holds beta^2. One beta is right.",
-            partial(_ratios, kind="beta squared"),
-        ),
-        (
-            "n enters wrongly: the kernel of linear TD is divided by n, the number of sources, once.",
-            partial(_ratios, kind="not divided"),
-            partial(_ratios, kind="n plus 1"),
+            "the search ended at its upper end; double it until the share is reached, then halve.",
+            *(lambda *a, cap=cap: min(cap, _picky(*a)) for cap in (1.0, 2.0, 3.0)),
         ),
     ],
-    hint="start both methods at zero, with alpha = 1, and take the largest difference over all n+1 positions.",
-    says="the gap has order beta^2: halving beta divides it by about 4",
-    needs=[check_td_iteration],
+    hint="M(s, s) = n_s exp(beta) / sum_u n_u exp(beta <x_s, x_u>) for the states that were left; it grows with beta.",
+    says="at this beta even the worst placed state listens mostly to itself.",
+    tolerance=0.005,
+)
+
+
+def _stranger_cases(rng: np.random.Generator) -> list[Case]:
+    """Unit features, so that M is invertible and the iteration arrives."""
+    cases = []
+    for visits, d, beta in (([1, 1], 2, 1.0), ([3, 1, 2], 3, 2.0), ([4, 2, 7, 1], 3, 5.0)):
+        x = rng.standard_normal((len(visits) + 1, d))
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        told = f"{len(visits)} states, visits {visits}, beta = {beta}"
+        cases.append(case(told, x[:-1], np.array(visits), rng.normal(size=len(visits)), x[-1], beta))
+    return cases
+
+
+def _grouped(queries: np.ndarray, x: np.ndarray, visits: np.ndarray, beta: float) -> np.ndarray:
+    """The weight that each query gives to all visits of each state. (q, S)."""
+    exp = np.array(
+        [[float(n) * math.exp(beta * float(q @ k)) for n, k in zip(visits, x, strict=True)] for q in queries]
+    )
+    return exp / exp.sum(axis=1, keepdims=True)
+
+
+def _stranger(x: np.ndarray, visits: np.ndarray, limits: np.ndarray, x_new: np.ndarray, beta: float) -> float:
+    """Run the layers: at gamma 0, with rewards that are the limits, the states end there; the stranger listens in."""
+    M = _grouped(x, x, visits, beta)
+    (m,) = _grouped(x_new[None], x, visits, beta)
+    v, stranger = np.zeros(len(x)), 0.0
+    for _ in range(200_000):
+        delta = limits - v
+        v, stranger = v + M @ delta, stranger + float(m @ delta)
+        if np.abs(delta).max() < 1e-12:
+            break
+    return stranger
+
+
+Solver = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Any]
+
+
+def _from_weights(rule: Solver, blind: bool = False) -> Callable[..., float]:
+    """A rule of M (S, S), the stranger's row m (S,), the limits and the visits; blind: visits left out of both."""
+
+    def wrong(x: np.ndarray, visits: np.ndarray, limits: np.ndarray, x_new: np.ndarray, beta: float) -> float:
+        seen = np.ones_like(visits) if blind else visits
+        M, m = _grouped(x, x, seen, beta), _grouped(x_new[None], x, seen, beta)[0]
+        return float(rule(M, m, limits, visits))
+
+    return wrong
+
+
+def _solved(M: np.ndarray, m: np.ndarray, limits: np.ndarray, _visits: np.ndarray) -> float:
+    return float(m @ np.linalg.solve(M, limits))
+
+
+def _unnormalised(x: np.ndarray, visits: np.ndarray, limits: np.ndarray, x_new: np.ndarray, beta: float) -> float:
+    return float(np.exp(beta * x @ x_new) @ np.linalg.solve(np.exp(beta * x @ x.T), limits))
+
+
+check_stranger_limit = Check(
+    name="stranger_limit",
+    cases=_stranger_cases,
+    right=_stranger,
+    mistakes=[
+        (
+            "this is the weighted mean of the others' values. But the stranger averages their errors, layer by layer.",
+            _from_weights(lambda M, m, limits, n: m @ limits),
+        ),
+        ("the visits are missing from the weights.", _from_weights(_solved, blind=True)),
+        (
+            "M is transposed: row = who listens.",
+            _from_weights(lambda M, m, limits, n: m @ np.linalg.solve(M.T, limits)),
+        ),
+        ("the weights of softmax are divided by the sum of their row; these are bare exponentials.", _unnormalised),
+        (
+            "the nearest state's value is what the stranger would get at endless beta only.",
+            _from_weights(lambda M, m, limits, n: limits[m.argmax()]),
+            _from_weights(lambda M, m, limits, n: limits[(m / n).argmax()]),
+        ),
+        (
+            "M multiplies where it should be undone: limits = M D, so solve for D.",
+            _from_weights(lambda M, m, v, n: m @ M @ v),
+        ),
+    ],
+    hint="hint(1) starts you off; no rewards, no gamma and no loop are needed.",
+    says="at the end of the road attention no longer smooths: it interpolates.",
 )

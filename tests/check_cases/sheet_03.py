@@ -8,30 +8,6 @@ from check_cases import Case
 from icrl_teach.checks import sheet_03 as sheet
 
 
-def step_loop(w, features, rewards, gamma, alpha):
-    change = np.zeros(len(w))
-    for k, reward in enumerate(rewards):
-        delta = reward + gamma * features[k + 1] @ w - features[k] @ w
-        change += delta * features[k]
-    return w + alpha * change / len(rewards)
-
-
-def step_vectorised(w, features, rewards, gamma, alpha):
-    delta = rewards + gamma * features[1:] @ w - features[:-1] @ w
-    return w + alpha / len(rewards) * features[:-1].T @ delta
-
-
-def step_online(w, features, rewards, gamma, alpha):
-    for k, reward in enumerate(rewards):
-        w = w + alpha * (reward + gamma * features[k + 1] @ w - features[k] @ w) * features[k]
-    return w
-
-
-def step_in_place(w, features, rewards, gamma, alpha):
-    w += alpha / len(rewards) * features[:-1].T @ (rewards + gamma * features[1:] @ w - features[:-1] @ w)
-    return w
-
-
 def lstd_loop(features, rewards, gamma):
     d = features.shape[1]
     A, b = np.zeros((d, d)), np.zeros(d)
@@ -46,10 +22,6 @@ def lstd_vectorised(features, rewards, gamma):
     return np.linalg.solve(x.T @ (x - gamma * y), x.T @ rewards)
 
 
-def lstd_least_squares(features, rewards, gamma):
-    return np.linalg.lstsq(features[:-1] - gamma * features[1:], rewards)[0]
-
-
 def lstd_last_outer(features, rewards, gamma):
     x, y = features[:-1], features[1:]
     for k in range(len(rewards)):
@@ -61,72 +33,114 @@ def lstd_unsummed(features, rewards, gamma):
     return np.linalg.solve(features[:-1] - gamma * features[1:], rewards)
 
 
+def who_by_products(state_features, before, after, alpha):
+    change, K = after - before, state_features @ state_features.T
+    errors = (K @ change) / (K**2).sum(axis=1) / alpha
+    missed = np.abs(change - alpha * errors[:, None] * K).max(axis=1)
+    return missed.argmin(), errors[missed.argmin()]
+
+
+def who_by_trying(state_features, before, after, alpha):
+    best = None
+    for s, x in enumerate(state_features):
+        direction = state_features @ x
+        delta, missed, *_ = np.linalg.lstsq(alpha * direction[:, None], after - before)
+        if best is None or missed[0] < best[0]:
+            best = (missed[0], s, delta[0])
+    return best[1], best[2]
+
+
+def settles_normal_equations(features, rewards, gamma):
+    D = features[:-1] - gamma * features[1:]
+    return np.linalg.solve(D.T @ D, D.T @ rewards)
+
+
+def settles_least_squares(features, rewards, gamma):
+    return np.linalg.lstsq(features[:-1] - gamma * features[1:], rewards)[0]
+
+
 def mean_matrix(features, gamma):
     return features[:-1].T @ (features[:-1] - gamma * features[1:]) / (len(features) - 1)
 
 
-def threshold(rule, matrix=mean_matrix):
-    return lambda features, gamma: rule(np.linalg.eigvals(matrix(features, gamma)))
+def slowest(features, gamma):
+    z = np.linalg.eigvals(mean_matrix(features, gamma))
+    return lambda alpha: np.abs(1 - alpha * z).max(), 2 / np.abs(z).min()
 
 
-def threshold_by_search(features, gamma, high=1e3):
-    z, low = np.linalg.eigvals(mean_matrix(features, gamma)), 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if np.abs(1 - middle * z).max() < 1 else (low, middle)
+def fastest_by_thirds(features, gamma):
+    pace, high = slowest(features, gamma)
+    low = 0.0
+    for _ in range(100):
+        a, b = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (low, b) if pace(a) < pace(b) else (a, high)
     return low
 
 
-def exact_limit(z):
-    return np.min(2 * z.real / np.abs(z) ** 2)
+def fastest_by_grid(features, gamma):
+    pace, high = slowest(features, gamma)
+    return min(np.linspace(0, high, 20_000), key=pace)
+
+
+def reward_powers(P, r, k):
+    return np.column_stack([np.linalg.matrix_power(P, t) @ r for t in range(k)])
+
+
+def reward_sums(P, r, k):
+    """Another basis of the same space: what is paid in the first 1, 2, ..., k steps together."""
+    return np.cumsum(reward_powers(P, r, k), axis=1)
+
+
+def value_features(P, r, k):
+    """Values at a few discounts: no other discount is served to within gamma^k."""
+    return np.column_stack([np.linalg.solve(np.eye(len(r)) - g * P, r) for g in np.linspace(0.8, 0.95, k)])
 
 
 CASES = [
     Case(
-        sheet.check_values,
-        right=[lambda x, w: x @ w, lambda x, w: np.array([np.dot(row, w) for row in x])],
-        wrong=[
-            (lambda x, w: x.sum(axis=1), "inner product of row j"),
-            (lambda x, w: (x @ w)[:, None], "expected shape"),
-        ],
-    ),
-    Case(
-        sheet.check_linear_td_step,
-        right=[step_loop, step_vectorised],
-        wrong=[
-            (step_online, "new and old weights are mixed"),
-            (step_in_place, "changed an array it was given"),
-            (lambda w, x, r, g, a: step_loop(w, x, r, g, a / 2), "first v, then delta"),
-        ],
-    ),
-    Case(
         sheet.check_lstd_weights,
         right=[lstd_loop, lstd_vectorised],
         wrong=[
-            (lstd_least_squares, "minimises the squared TD errors"),
+            (settles_least_squares, "minimises the squared TD errors"),
             (lstd_last_outer, "depend on one another"),
             (lstd_unsummed, "print the shape of the matrix"),
             (lambda x, r, g: np.zeros(x.shape[1]), "at the answer"),
         ],
     ),
     Case(
-        sheet.check_weighted_error,
-        right=[
-            lambda u, v, mu: mu @ (u - v) ** 2,
-            lambda u, v, mu: sum(m * (a - b) ** 2 for a, b, m in zip(u, v, mu, strict=True)),
-        ],
+        sheet.check_who_was_left,
+        right=[who_by_products, who_by_trying],
         wrong=[
-            (lambda u, v, mu: np.abs(u - v).max(), "three steps"),
-            (lambda u, v, mu: mu @ u**2 - mu @ v**2, "three steps"),
+            (lambda X, before, after, alpha: int(np.abs(after - before).argmax()), "expected 2 results"),
+            (lambda X, before, after, alpha: (2, 0.0), "which s fits all changes"),
+            (lambda *given: who_by_products(*given)[::-1], "which s fits all changes"),
         ],
     ),
     Case(
-        sheet.check_largest_stable_step,
-        right=[threshold(exact_limit), threshold_by_search],
+        sheet.check_where_it_settles,
+        right=[settles_normal_equations, settles_least_squares],
         wrong=[
-            (lambda x, g: threshold_by_search(x, g, high=8.0), "ended at its upper end"),
-            (threshold(lambda z: 2 / z[np.argmax(np.abs(z))] + 0.01j), "got complex"),
-            (lambda x, g: 1 / (x**2).sum(axis=1).max(), "find where"),
+            (lstd_vectorised, "this is LSTD"),
+            (lstd_unsummed, "print the shape of the matrix"),
+            (lambda x, r, g: settles_normal_equations(x, r, g) / len(r), "update to zero"),
+        ],
+    ),
+    Case(
+        sheet.check_fastest_step,
+        right=[fastest_by_thirds, fastest_by_grid],
+        wrong=[
+            (lambda x, g: 1 / (x**2).sum(axis=1).max(), "slowest part sets the pace"),
+            (lambda x, g: 2 / np.linalg.eigvals(mean_matrix(x, g)).max() + 0.01j, "got complex"),
+        ],
+    ),
+    Case(
+        sheet.check_reward_features,
+        right=[reward_powers, reward_sums],
+        wrong=[
+            (lambda P, r, k: reward_powers(P, r, k).T, "expected"),
+            (lambda P, r, k: reward_powers(P, r, k + 1), "k columns"),
+            (lambda P, r, k: np.eye(len(r))[:, :k], "at gamma 0.3, 0.6 and 0.9"),
+            (value_features, "at gamma 0.3, 0.6 and 0.9"),
         ],
     ),
 ]

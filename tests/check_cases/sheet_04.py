@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from check_cases import Case, as_arrays
+from check_cases import Case
 from icrl_teach.checks.sheet_04 import (
-    check_halving_ratios,
-    check_operators,
-    check_scores,
+    check_lengthen,
+    check_mend_layer,
+    check_picky_beta,
     check_softmax_weights,
-    check_td_iteration,
+    check_stranger_limit,
 )
 
 
 def scores(queries, sources, beta):
     return beta * queries @ sources.T
-
-
-def scores_by_loops(queries, sources, beta):
-    return [[beta * float(np.dot(q, k)) for k in sources] for q in queries]
 
 
 def weights(queries, sources, beta):
@@ -40,78 +36,67 @@ def weights_that_overflow(queries, sources, beta):
     return exp / exp.sum(axis=1, keepdims=True)
 
 
-def iteration(v, x, r, gamma, alpha, beta):
-    delta = r + gamma * v[1:] - v[:-1]
-    return v + alpha * weights(x, x[:-1], beta) @ delta
+def lengthen(features):
+    squares = (features**2).sum(axis=1)
+    return np.column_stack([features, np.sqrt(squares.max() - squares)])
 
 
-def iteration_by_loops(v, x, r, gamma, alpha, beta):
-    new = v.copy()
+def lengthen_far(features):
+    """All much longer than any was, in the other direction."""
+    squares = (features**2).sum(axis=1)
+    return np.column_stack([features, -np.sqrt(100 + squares.max() - squares)])
+
+
+def mend_in_one_line(v, wrong, features, beta):
+    q = weights(features, features, beta)[:, -1]
+    return v + (wrong - v + q * v[-1]) / (1 - q)
+
+
+def mend_by_loops(v, wrong, features, beta):
+    fixed = np.zeros(len(v))
     for j in range(len(v)):
-        K = weights(x[j : j + 1], x[:-1], beta)[0]
-        new[j] += alpha * sum(K[k] * (r[k] + gamma * v[k + 1] - v[k]) for k in range(len(r)))
-    return new
+        q = weights_by_log_sum(features, features, beta)[j, -1]
+        fixed[j] = v[j] + (wrong[j] - (1 - q) * v[j] - q * (v[j] - v[-1])) / (1 - q)
+    return fixed
 
 
-def iteration_in_place(v, x, r, gamma, alpha, beta):
-    v += alpha * weights(x, x[:-1], beta) @ (r + gamma * v[1:] - v[:-1])
-    return v
+def own_share(features, visits, beta):
+    K = weights(features, features[visits > 0], beta) * 0 + np.exp(beta * features @ features[visits > 0].T)
+    M = K * visits[visits > 0]
+    return (np.diag(M[visits > 0]) / M[visits > 0].sum(axis=1)).min()
 
 
-def operators(states, rewards, x, beta):
-    K, eye = weights(x, x[states[:-1]], beta), np.eye(len(x))
-    return K @ eye[states[:-1]], K @ eye[states[1:]], K @ rewards
+def picky_by_halving(features, visits, share):
+    low, high = 0.0, 1.0
+    while own_share(features, visits, high) < share:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if own_share(features, visits, middle) < share else (low, middle)
+    return high
 
 
-def operators_by_loop(states, rewards, x, beta):
-    K = weights(x, x[states[:-1]], beta)
-    M, Q, rho = np.zeros((len(x), len(x))), np.zeros((len(x), len(x))), np.zeros(len(x))
-    for k in range(len(rewards)):
-        M[:, states[k]] += K[:, k]
-        Q[:, states[k + 1]] += K[:, k]
-        rho += K[:, k] * rewards[k]
-    return [M, Q, rho]
+def picky_by_small_steps(features, visits, share):
+    beta = 0.0
+    for step in (1.0, 0.1, 0.01, 0.001):
+        while own_share(features, visits, beta + step) < share:
+            beta += step
+    return beta
 
 
-def halving_ratios(features, rewards, gamma, n_iterations, betas):
-    def gap(beta):
-        soft, line = np.zeros(len(features)), np.zeros(len(features))
-        K = centred(features, len(rewards), beta)
-        for _ in range(n_iterations):
-            soft = iteration(soft, features, rewards, gamma, 1.0, beta)
-            line = line + K @ (rewards + gamma * line[1:] - line[:-1])
-        return np.abs(soft - line).max()
-
-    return np.array([gap(beta) / gap(beta / 2) for beta in betas])
+def stranger_by_solving(features, visits, limits, x_new, beta):
+    M = visits * np.exp(beta * features @ features.T)
+    m = visits * np.exp(beta * features @ x_new)
+    return m / m.sum() @ np.linalg.solve(M / M.sum(axis=1, keepdims=True), limits)
 
 
-def centred(x, n, beta):
-    return (1 + beta * x @ (x[:-1] - x[:-1].mean(axis=0)).T) / n
-
-
-def ratios_with_weight_vector(features, rewards, gamma, n_iterations, betas):
-    def gap(beta):
-        n, sources = len(rewards), np.sqrt(beta) * (features[:-1] - features[:-1].mean(axis=0))
-        b, w, soft = 0.0, np.zeros(features.shape[1]), np.zeros(len(features))
-        for _ in range(n_iterations):
-            v = b + np.sqrt(beta) * features @ w
-            delta = rewards + gamma * v[1:] - v[:-1]
-            b, w = b + delta.mean(), w + delta @ sources / n
-            soft = iteration(soft, features, rewards, gamma, 1.0, beta)
-        return np.abs(soft - b - np.sqrt(beta) * features @ w).max()
-
-    return [gap(beta) / gap(beta / 2) for beta in betas]
+def stranger_with_a_position_each(features, visits, limits, x_new, beta):
+    sources = np.repeat(features, visits, axis=0)
+    K, k = weights(features, sources, beta), weights(x_new[None], sources, beta)[0]
+    return k @ np.linalg.lstsq(K, limits)[0]
 
 
 CASES = [
-    Case(
-        check_scores,
-        right=[scores, as_arrays(scores_by_loops)],
-        wrong=[
-            (lambda q, k, beta: (q @ k.T) ** beta, "NaN"),
-            (lambda q, k, beta: beta + q @ k.T, "beta multiplies"),
-        ],
-    ),
     Case(
         check_softmax_weights,
         right=[weights, weights_by_log_sum],
@@ -119,32 +104,41 @@ CASES = [
             (weights_that_overflow, "exp overflowed"),
             (lambda q, k, beta: weights(q, k, beta) ** 2, "divided by the sum of that row"),
             (lambda q, k, beta: weights(q, k, -beta), "divided by the sum of that row"),
+            (lambda q, k, beta: weights(k, q, beta), "expected shape"),
         ],
     ),
     Case(
-        check_td_iteration,
-        right=[iteration, iteration_by_loops],
+        check_lengthen,
+        right=[lengthen, lengthen_far],
         wrong=[
-            (iteration_in_place, "changed an array it was given"),
-            (lambda v, x, r, g, a, b: iteration(np.zeros_like(v), x, r, g, a, b), "two formulas"),
-            (lambda v, x, r, g, a, b: iteration(v, x, r, g, a, b)[None], "expected shape"),
+            (lambda x: x / np.linalg.norm(x, axis=1, keepdims=True), "one number more"),
+            (lambda x: lengthen(x) / np.linalg.norm(lengthen(x), axis=1, keepdims=True), "must stay as they are"),
+            (lambda x: np.column_stack([x, np.zeros(len(x))]), "same number for all"),
+            (lambda x: np.column_stack([x, np.arange(len(x))]), "1 = the state scores highest"),
         ],
     ),
     Case(
-        check_operators,
-        right=[operators, as_arrays(operators_by_loop)],
+        check_mend_layer,
+        right=[mend_in_one_line, mend_by_loops],
         wrong=[
-            (lambda *inputs: operators(*inputs)[0], "3 results"),
-            (lambda *inputs: operators(*inputs)[::-1], "expected shape"),
-            (lambda *inputs: (*operators(*inputs)[:2], inputs[1]), "expected shape"),
+            (lambda v, wrong, x, beta: wrong, "write the suspect's change"),
+            (lambda v, wrong, x, beta: mend_in_one_line(v, wrong, x, beta)[:-1], "expected shape"),
         ],
     ),
     Case(
-        check_halving_ratios,
-        right=[halving_ratios, as_arrays(ratios_with_weight_vector)],
+        check_picky_beta,
+        right=[picky_by_halving, picky_by_small_steps],
         wrong=[
-            (lambda *inputs: np.full(2, 4.0), "start both methods at zero"),
-            (lambda *inputs: halving_ratios(*inputs)[::-1], "start both methods at zero"),
+            (lambda x, n, share: picky_by_halving(x, n, share) / 2, "it grows with beta"),
+            (lambda x, n, share: np.exp(picky_by_halving(x, n, share)), "it grows with beta"),
+        ],
+    ),
+    Case(
+        check_stranger_limit,
+        right=[stranger_by_solving, stranger_with_a_position_each],
+        wrong=[
+            (lambda x, n, v, x_new, beta: v.mean(), "no loop are needed"),
+            (lambda x, n, v, x_new, beta: 0.0, "no loop are needed"),
         ],
     ),
 ]
