@@ -213,7 +213,7 @@ def test_a_built_wheel_starts_the_course_in_a_fresh_environment(tmp_path):
     wheel = next(tmp_path.glob("icrl_teach-*.whl"))
     held = set(zipfile.ZipFile(wheel).namelist())
     assert {"icrl_teach/__init__.pyi", "icrl_teach/pretraining/__init__.pyi"} <= held, "names load by these stubs"
-    assert {f"icrl_teach/_docs/{name}.md" for name in ("mathematics", "architecture", "validation")} <= held
+    assert {f"icrl_teach/_docs/{name}.md" for name in ("mathematics", "notation", "architecture", "validation")} <= held
     fresh = tmp_path / "env"
     venv.create(fresh, symlinks=True)
     python = fresh / "bin" / "python"

@@ -144,6 +144,7 @@ EXAMPLES = {
     "state_features": lambda: FEATURES[:3],
     "states": lambda: [0, 1, 2, 0],
     "Trajectory.of_transitions.states": lambda: [0, 1, 2],
+    "symbol": lambda: "beta",
     "tau": lambda: 1.0,
     "terminated": lambda: None,
     "threshold": lambda: 0.5,

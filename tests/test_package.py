@@ -21,23 +21,12 @@ HOME = Path(icrl_teach.__file__).parent
 # docs/architecture.md, lowest first: a file imports only from files named before it, and a folder from itself, unless
 # its files are named one by one.
 FLOORS = [
-    *(
-        "_validate",
-        "_door",
-        "_progress",
-        "_files",
-        "learner",
-        "mrp",
-        "features",
-        "tasks",
-        "spaces",
-        "environments",
-        "data",
-    ),
+    *("_validate", "_door", "_progress", "_files", "learner"),
+    *("mrp", "features", "tasks", "spaces", "environments", "data"),
     *("td", "softmax_td", "theory", "prompt", "attention", "transformer", "two_heads"),
     *("pretraining.config", "pretraining.batches", "pretraining.stock", "pretraining.answers", "pretraining.losses"),
     *("pretraining.processes", "pretraining.checkpoints", "pretraining.weights", "pretraining.training", "losses"),
-    *("emergence", "course", "comparison", "evaluation", "doctor"),
+    *("emergence", "course", "symbols", "comparison", "evaluation", "doctor"),
     *("figures", "predictions", "views", "widgets", "checks", "validation", "cli"),
 ]
 
