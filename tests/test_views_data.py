@@ -1,6 +1,7 @@
 """A view draws what its lesson computes: the data that both write down are the same."""
 
 from importlib import import_module
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -32,13 +33,41 @@ def same_walk(a, b) -> None:
 
 
 def test_lesson_00_the_network_reads_the_same_tasks():
-    lesson, module = run_cells("00", "network", "chain", "lake"), view("00")
+    before = ("walk", "by-hand", "by-hand-print", "corridor-predict", "corridor", "network", "chain-predict")
+    lesson, module = run_cells("00", *before, "chain", "lake"), view("00")
     for task, (seen, values, exact) in {
         module.CHAIN: (lesson["seen"], lesson["values"], lesson["exact"]),
         module.LAKE: (lesson["squares"], lesson["lake_values"], lesson["lake_exact"]),
     }.items():
         for mine, theirs in zip((seen, values, exact), module.what_it_says(task), strict=True):
             np.testing.assert_allclose(theirs, mine, atol=1e-12)
+
+
+def test_lesson_00_a_prompt_is_drawn_as_it_is():
+    rows = np.array([[1.5, -2.0, 0.0], [0.0, 0.25, 0.0], [0.5, 3.0, 0.0]])
+    (axes,) = view("00").prompt_figure("XYZ", rows).axes
+    texts = {text.get_position(): text.get_text() for text in axes.texts if text.get_text()}
+    drawn = {(x, round(y, 2)): text for (x, y), text in texts.items()}
+    for j, name in enumerate("XYZ"):
+        assert [drawn[j, y] for y in (2.75, 1.74, 1.24, 0.74, 0.24)] == [name, name, *(f"{v:g}" for v in rows[:, j])]
+    assert [text for text in texts.values() if text.startswith("pays")] == ["pays 1.5", "pays -2"]
+    hatched = [patch.get_xy()[0] for patch in axes.patches if patch.get_hatch()]
+    assert len(hatched) == 2 and all(x > 1.5 for x in hatched)  # the query's reward and target are not known
+
+
+def test_lesson_00_news_is_a_frame_a_layer_and_the_same_again_as_rows_for_paper():
+    values = np.random.default_rng(0).uniform(size=(5, 3))
+    root = ElementTree.fromstring(view("00").news_svg(values))
+    svg = "{http://www.w3.org/2000/svg}"
+    for kind in ("frame", "row"):
+        groups = [group for group in root.iter(f"{svg}g") if group.get("class") == kind]
+        shown = [[text.text for text in group.iter(f"{svg}text")] for group in groups]
+        assert shown == [[f"layer {layer}", *(f"{v:.2f}" for v in row)] for layer, row in enumerate(values)]
+        fills = [[int(rect.get("fill")[1:3], 16) for rect in group.iter(f"{svg}rect")] for group in groups]
+        np.testing.assert_array_equal(np.argsort(fills), np.argsort(-values))  # less red = larger
+    delays = [group.get("style") for group in root.iter(f"{svg}g") if group.get("class") == "frame"]
+    assert delays == ["animation-delay:0s", *(f"animation-delay:{-1.2 * left:g}s" for left in (4, 3, 2, 1))]
+    assert root.find(f"{svg}title") is not None and root.find(f"{svg}script") is None
 
 
 def test_lesson_01_the_same_machine():
