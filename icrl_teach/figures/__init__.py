@@ -2,6 +2,7 @@
 
 from icrl_teach.figures.charts import NOTHING_POSITIVE, bars, chain_diagram, curves, heat_map, value_intervals
 from icrl_teach.figures.layer import PARTS, layer_flow, layer_flow_view
+from icrl_teach.figures.rows import gershgorin_rows
 from icrl_teach.figures.style import (
     HATCHES,
     LINES,
@@ -29,6 +30,7 @@ __all__ = [
     "chain_diagram",
     "colors",
     "curves",
+    "gershgorin_rows",
     "heat_map",
     "layer_flow",
     "layer_flow_view",

@@ -1,4 +1,4 @@
-"""Lesson 05's picture: the diagonal margin beside the error at each layer."""
+"""Lesson 05's picture: the rows of M with their margin, beside the error at each layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 
 from icrl_teach.features import one_hot
-from icrl_teach.figures import View, bars, curves, new_figure
+from icrl_teach.figures import View, curves, gershgorin_rows, new_figure
 from icrl_teach.mrp import MarkovRewardProcess, Trajectory
 from icrl_teach.softmax_td import empirical_operators, fixed_point, operator_td
 from icrl_teach.theory import contraction_margin, iteration_matrix, spectral_radius
@@ -25,7 +25,7 @@ def context() -> Trajectory:
 
 
 def margin_view(gamma: float, tau: float) -> View:
-    """Left: the diagonal of M against (1 + gamma) / 2. Right: the error to the fixed point, with its predictions.
+    """Left: the rows of M against gamma. Right: the error to the fixed point, with its predictions.
 
     gamma in [0, 1); tau > 0 is the sharpness of the one-hot features. The context is that of lesson 05, 400 steps.
     """
@@ -38,11 +38,8 @@ def margin_view(gamma: float, tau: float) -> View:
     if C > 0:
         lines["bound 1 - 2C"] = error[0] * bound**layers
     figure, (left, right) = new_figure(1, 2, size=(10.0, 4.2), fitted=False)
-    level = (1.0 + gamma) / 2.0
-    bars(list("ABCD"), {"M(s, s)": np.diag(M)}, title=f"Diagonal: margin C = {C:.3f}", xlabel="state",
-         ylabel="weight a state gives to itself", references={"(1 + gamma) / 2": level}, ax=left)  # fmt: skip
-    left.set_ylim(0.0, 1.3)
-    left.set_yticks(np.arange(0.0, 1.01, 0.2))
+    gershgorin_rows(M, gamma, "ABCD", title=f"Rows of M: margin C = {C:+.3f}", ax=left)
+    left.set_xlim(-0.75, 1.06)
     promise = f"Bound holds: at most {bound:.3f} a layer" if C > 0 else "No margin, no promise from the bound"
     curves(layers, lines, title=promise, xlabel="layer", ylabel="largest error to the fixed point",
            yscale="log", ax=right)  # fmt: skip
@@ -50,14 +47,15 @@ def margin_view(gamma: float, tau: float) -> View:
     right.set_xticks([0, 10, 20, 30])
     right.set_yticks(10.0 ** np.arange(-8, 2, 2), ["1e-8", "1e-6", "1e-4", "0.01", "1"])
     right.yaxis.set_minor_locator(NullLocator())
-    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.9, wspace=0.25)
+    figure.subplots_adjust(left=0.105, right=0.98, bottom=0.14, top=0.9, wspace=0.25)
     found = f"The bound promises at most {bound:.3f} a layer." if C > 0 else "The bound promises nothing."
     alt = (
-        f"Left, four bars for the diagonal of M, the lowest {np.diag(M).min():.3f}, against a line at {level:.3f}. "
+        f"Left, four bars for the rows of M on the real axis, from 2 M(s, s) - 1 to 1; the lowest begins at "
+        f"{2 * np.diag(M).min() - 1:.3f}, the line of gamma stands at {gamma:.3f}. "
         f"Right, the error on a log axis falls over {N_LAYERS} layers; its long-run factor is {rate:.3f}. {found}"
     )
     numbers = (
-        f"smallest diagonal {np.diag(M).min():.3f}   line (1 + gamma) / 2 {level:.3f}   margin C {C:+.3f}\n"
+        f"smallest diagonal {np.diag(M).min():.3f}   line (1 + gamma) / 2 {(1 + gamma) / 2:.3f}   margin C {C:+.3f}\n"
         f"{found} Spectral radius {rate:.3f}; at alpha = 1 it cannot be below gamma, {gamma:.3f}."
     )
     return View(figure, alt, numbers)
