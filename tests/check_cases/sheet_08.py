@@ -2,86 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-import torch
 
-from check_cases import Case, as_arrays
-from icrl_teach import SoftmaxTransformer, build_prompt, weighted_softmax_td
+from check_cases import Case
 from icrl_teach.checks.sheet_08 import (
-    check_depth_against_context,
-    check_fresh_tasks,
+    check_honest_gain,
+    check_layer_steps,
+    check_newcomer,
+    check_plan,
     check_rms_errors,
-    check_spread,
-    check_value_memory,
+    check_sign_test,
 )
-
-
-def spread(errors):
-    return np.quantile(errors, [0.25, 0.5, 0.75], axis=0)
-
-
-def spread_by_percentiles(errors):
-    return [np.percentile(errors, p, axis=0) for p in (25, 50, 75)]
-
-
-def fresh_tasks(make, n_tasks, n_steps, rng):
-    chains = [make(rng) for _ in range(n_tasks)]
-    walks = [chain.sample(n_steps, rng) for chain in chains]
-    states, rewards = np.stack([walk.states for walk in walks]), np.stack([walk.rewards for walk in walks])
-    return states, rewards, np.stack([chain.value() for chain in chains])
-
-
-def fresh_tasks_one_by_one(make, n_tasks, n_steps, rng):
-    states, rewards, exact = [], [], []
-    for _ in range(n_tasks):
-        chain = make(rng)
-        walk = chain.sample(n_steps, rng)
-        states.append(walk.states)
-        rewards.append(walk.rewards)
-        exact.append(np.linalg.solve(np.eye(chain.n_states) - chain.gamma * chain.transition, chain.reward))
-    return [np.array(states), np.array(rewards), np.array(exact)]
-
-
-def fresh_tasks_by_choice(make, n_tasks, n_steps, rng):
-    chains = [make(rng) for _ in range(n_tasks)]
-    states = np.zeros((n_tasks, n_steps + 1), dtype=int)
-    for row, chain in zip(states, chains, strict=True):
-        row[0] = rng.choice(chain.n_states)
-        for k in range(n_steps):
-            row[k + 1] = rng.choice(chain.n_states, p=chain.transition[row[k]])
-    rewards = np.stack([chain.reward[row[:-1]] for chain, row in zip(chains, states, strict=True)])
-    return states, rewards, np.stack([chain.value() for chain in chains])
-
-
-def trace(features, rewards, gamma, n_layers, beta):
-    d = features.shape[-1]
-    net = SoftmaxTransformer.constructed(d, n_layers, gamma, beta=beta)
-    return net.trace(build_prompt(features, rewards))
-
-
-def value_memory(features, rewards, gamma, n_layers, beta):
-    return trace(features, rewards, gamma, n_layers, beta)[:, :, -1].numpy()
-
-
-def value_memory_by_td(features, rewards, gamma, n_layers, beta):
-    each = [weighted_softmax_td(x, r, gamma, n_layers, beta=beta) for x, r in zip(features, rewards, strict=True)]
-    return np.stack(each, axis=1)
-
-
-def value_memory_by_hand(features, rewards, gamma, n_layers, beta):
-    Z = build_prompt(features, rewards)
-    d = features.shape[-1]
-    scores = beta * Z[:, :d].mT @ Z[:, :d]
-    scores[..., -1, :] = -torch.inf
-    E = torch.softmax(scores, dim=-2)
-    memory = [Z[:, d + 2]]
-    for _ in range(n_layers):
-        delta = Z[:, d] + Z[:, d + 1] - Z[:, d + 2]
-        Z = Z.clone()
-        Z[:, d + 2] += (delta[:, None] @ E)[:, 0]
-        Z[:, d + 1, :-1] = gamma * Z[:, d + 2, 1:]
-        memory.append(Z[:, d + 2])
-    return torch.stack(memory)
 
 
 def rms_errors(memory, states, exact):
@@ -102,48 +35,66 @@ def rms_errors_by_mask(memory, states, exact):
     return np.sqrt(square.sum(axis=2) / left.sum(axis=1))
 
 
-def table(features, states, rewards, exact, gamma, beta, lengths, n_layers):
-    rows = []
-    for n in lengths:
-        memory = value_memory(features[states[:, : n + 1]], rewards[:, :n], gamma, n_layers, beta)
-        rows.append(np.median(rms_errors(memory, states[:, : n + 1], exact), axis=1))
-    return np.array(rows)
+def plan(target, n0, floor0, error0, gamma):
+    n = math.ceil(n0 * (2 * floor0 / target) ** 2)
+    return n, math.ceil(math.log(target / 2 / error0) / math.log(gamma))
 
 
-def table_by_td(features, states, rewards, exact, gamma, beta, lengths, n_layers):
-    table = np.zeros((len(lengths), n_layers + 1))
-    for i, n in enumerate(lengths):
-        memory = value_memory_by_td(features[states[:, : n + 1]], rewards[:, :n], gamma, n_layers, beta)
-        table[i] = np.quantile(rms_errors_by_mask(memory, states[:, : n + 1], exact), 0.5, axis=1)
-    return table
+def plan_in_numpy(target, n0, floor0, error0, gamma):
+    return np.ceil([n0 * 4 * floor0**2 / target**2, np.log2(2 * error0 / target) / np.log2(1 / gamma)])
+
+
+def sign_test(errors_a, errors_b):
+    wins, losses = (errors_a < errors_b).sum(), (errors_a > errors_b).sum()
+    m, k = int(wins + losses), int(min(wins, losses))
+    return min(1.0, 2 * sum(math.comb(m, i) for i in range(k + 1)) / 2**m)
+
+
+def sign_test_by_both_tails(errors_a, errors_b):
+    gap = errors_a - errors_b
+    gap = gap[gap != 0]
+    m, far = len(gap), abs(2 * (gap < 0).sum() - len(gap))
+    return sum(math.comb(m, i) for i in range(m + 1) if abs(2 * i - m) >= far) / 2**m
+
+
+def honest_gain(errors, mean=np.median):
+    first, second = np.split(errors, [errors.shape[1] // 2], axis=1)
+    chosen = mean(first, axis=1).argmin()
+    gains = [1 - mean(part[chosen]) / mean(part[-1]) for part in (first, second)]
+    return chosen, *gains
+
+
+def honest_gain_by_quantiles(errors):
+    half = errors.shape[1] // 2
+    low, fresh = np.quantile(errors[:, :half], 0.5, axis=1), np.quantile(errors[:, half:], 0.5, axis=1)
+    chosen = int(np.argmin(low))
+    return chosen, float(1 - low[chosen] / low[-1]), float(1 - fresh[chosen] / fresh[-1])
+
+
+def newcomer(memory, rewards, gamma):
+    delta = rewards + gamma * memory[:-1, 1:] - memory[:-1, :-1]
+    return np.concatenate([[0.0], delta.mean(axis=1).cumsum()])
+
+
+def newcomer_in_a_loop(memory, rewards, gamma):
+    out = np.zeros(len(memory))
+    for layer in range(len(memory) - 1):
+        errors = rewards + gamma * memory[layer, 1:] - memory[layer, :-1]
+        out[layer + 1] = out[layer] + errors.sum() / errors.size
+    return out
+
+
+def layer_steps(low, high, n_layers):
+    t = np.cos(np.pi * (2 * np.arange(n_layers) + 1) / (2 * n_layers))
+    return np.sort(1 / ((low + high) / 2 + (high - low) / 2 * t))
+
+
+def layer_steps_by_angles(low, high, n_layers):
+    half = (np.arange(n_layers) + 0.5) * math.pi / n_layers / 2
+    return np.array(sorted(1 / (low * np.sin(half) ** 2 + high * np.cos(half) ** 2)))
 
 
 CASES = [
-    Case(
-        check_spread,
-        right=[spread, as_arrays(spread_by_percentiles)],
-        wrong=[
-            (lambda errors: np.sort(errors, axis=0)[:3], "np.quantile takes several parts"),
-            (lambda errors: np.median(errors, axis=0), "expected shape"),
-        ],
-    ),
-    Case(
-        check_fresh_tasks,
-        right=[fresh_tasks, as_arrays(fresh_tasks_one_by_one), fresh_tasks_by_choice],
-        wrong=[
-            (lambda *inputs: fresh_tasks(*inputs)[0], "expected 3 results"),
-            (lambda *inputs: fresh_tasks(*inputs)[::-1], "states"),
-            (lambda *inputs: (*fresh_tasks(*inputs)[:2], fresh_tasks(*inputs)[2] + 1), "make was called"),
-        ],
-    ),
-    Case(
-        check_value_memory,
-        right=[value_memory, value_memory_by_td, value_memory_by_hand],
-        wrong=[
-            (lambda x, r, gamma, L, beta: value_memory(x, r, gamma, L + 1, beta)[1:], "trace, row d + 2"),
-            (lambda x, r, gamma, L, beta: value_memory(x.round(), r, gamma, L, beta), "trace, row d + 2"),
-        ],
-    ),
     Case(
         check_rms_errors,
         right=[rms_errors, rms_errors_by_mask],
@@ -153,11 +104,44 @@ CASES = [
         ],
     ),
     Case(
-        check_depth_against_context,
-        right=[table, table_by_td],
+        check_plan,
+        right=[plan, plan_in_numpy],
         wrong=[
-            (lambda *inputs: table(*inputs)[::-1], "for each n"),
-            (lambda *inputs: np.log(table(*inputs)), "for each n"),
+            (lambda *inputs: plan(*inputs)[0], "expected 2 results"),
+            (lambda *inputs: (plan(*inputs)[0] * 2, plan(*inputs)[1]), "then round up"),
+        ],
+    ),
+    Case(
+        check_sign_test,
+        right=[sign_test, sign_test_by_both_tails],
+        wrong=[
+            (lambda a, b: 1 - sign_test(a, b), "k = min(wins, losses)"),
+            (lambda a, b: [sign_test(a, b)], "returned a list"),
+        ],
+    ),
+    Case(
+        check_honest_gain,
+        right=[honest_gain, honest_gain_by_quantiles],
+        wrong=[
+            (lambda errors: honest_gain(errors, np.mean), "Take medians"),
+            (lambda errors: honest_gain(errors[:, ::-1]), "second half"),
+            (lambda errors: honest_gain(errors)[1:], "expected 3 results"),
+        ],
+    ),
+    Case(
+        check_newcomer,
+        right=[newcomer, newcomer_in_a_loop],
+        wrong=[
+            (lambda memory, r, gamma: newcomer(memory, r, gamma)[1:], "expected shape"),
+            (lambda memory, r, gamma: newcomer(memory, r, 0.0), "its mean is the step"),
+        ],
+    ),
+    Case(
+        check_layer_steps,
+        right=[layer_steps, layer_steps_by_angles],
+        wrong=[
+            (lambda low, high, n: layer_steps(low, high, n).tolist(), "returned a list"),
+            (lambda low, high, n: layer_steps(low, high, n + 1)[:-1], "one over each; sorted"),
         ],
     ),
 ]
