@@ -56,6 +56,7 @@ from .softmax_td import log_inner_product as log_inner_product
 from .softmax_td import operator_td as operator_td
 from .softmax_td import softmax_weights as softmax_weights
 from .softmax_td import weighted_softmax_td as weighted_softmax_td
+from .standing import progress as progress
 from .symbols import notation as notation
 from .tasks import TaskBatch as TaskBatch
 from .tasks import boyan_chain as boyan_chain

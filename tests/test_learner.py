@@ -12,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from check_cases import as_given
 from command_line import child
 from icrl_teach import learner, predict, predictions
-from icrl_teach.checks.sheet_04 import check_scores
+from icrl_teach.checks import sheet_04
+from icrl_teach.checks.check import Check
 from icrl_teach.learner import NotKept, Record, Said, Unreadable, load, record_in, write
 
 SHEETS = st.sampled_from(["01", "04", "12"])
@@ -23,6 +25,14 @@ CHANGES = st.lists(
     st.tuples(st.just("pass_check"), SHEETS, st.text(max_size=3))
     | st.tuples(st.just("mark"), st.text(max_size=2), SAID)
 )
+
+
+CHECK = next(check for check in vars(sheet_04).values() if isinstance(check, Check))
+NAME = CHECK.name
+
+
+def solve():
+    CHECK(as_given(CHECK.right, CHECK))
 
 
 @pytest.fixture(autouse=True)
@@ -50,23 +60,19 @@ def names(folder):
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {"lessons"}
 
 
-def scores(queries, sources, beta):
-    return beta * queries @ sources.T
-
-
 # ------------------------------------------------------------------------------------------------- what is kept
 
 
 def test_checks_passed_and_predictions_made_are_kept(mine, capsys):
-    check_scores(scores)
-    check_scores(scores)
+    solve()
+    solve()
     predict("04-w", "?", ("one", "two"), mine="one").answer("two")
     predict("04-v", "?", within=1).answer(3.14159)
     kept = content(mine)
     assert kept.pop("about") == learner.ABOUT
     assert kept == {
         "schema": 1,
-        "checks": {"04": ["scores"]},
+        "checks": {"04": [NAME]},
         "predictions": {
             "04-v": {"said": None, "answer": "3.14", "right": False},
             "04-w": {"said": "one", "answer": "two", "right": False},
@@ -78,7 +84,7 @@ def test_checks_passed_and_predictions_made_are_kept(mine, capsys):
 
 def test_a_wrong_answer_is_no_progress(mine):
     with pytest.raises(AssertionError):
-        check_scores(lambda queries, sources, beta: sources @ queries.T)
+        CHECK(as_given(CHECK.planted()[0][1], CHECK))
     assert names(mine) == set()
 
 
@@ -98,7 +104,7 @@ def test_a_prediction_counts_once_in_all_kernels(mine, capsys, monkeypatch):
 
 def test_nothing_is_written_where_no_learner_works(tmp_path, monkeypatch, mine):
     monkeypatch.setenv(learner.SWITCH, "off")
-    check_scores(scores)
+    solve()
     assert learner.home() is None
     monkeypatch.delenv(learner.SWITCH)
     assert learner.home() == mine
@@ -108,7 +114,7 @@ def test_nothing_is_written_where_no_learner_works(tmp_path, monkeypatch, mine):
     assert learner.home() is None, "four folders up is somebody else's"
     (mine / learner.MARKER).unlink()
     monkeypatch.chdir(mine)
-    check_scores(scores)
+    solve()
     predict("04-w", "?", ("one", "two"), mine="one").answer("two")
     assert names(mine) == set()
 
@@ -118,7 +124,7 @@ def test_a_working_directory_that_is_gone(mine, monkeypatch):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    check_scores(scores)
+    solve()
     assert learner.home() is None
 
 
@@ -129,7 +135,7 @@ def test_no_notebook_under_validation_reads_or_writes_progress(mine):
 
     learner.mark("04-w", Said("one", "two", False))
     before = (mine / learner.RECORD).read_bytes()
-    sheet = "import icrl_teach.checks.sheet_04 as sheet\nsheet.check_scores(lambda q, k, beta: beta * q @ k.T)"
+    sheet = f"from icrl_teach.checks.sheet_04 import check_{NAME} as check\ncheck(check.right)"
     asked = 'from icrl_teach import predict\npredict("04-w", "?", ("one", "two")).answer("two")'
     cells = [nbformat.v4.new_code_cell(source) for source in (sheet, asked)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path := mine / "lessons/a.ipynb")
@@ -257,22 +263,22 @@ def test_a_damaged_file_is_set_aside_and_said_so(name, mine, capsys):
     with pytest.raises(Unreadable):
         load(mine)
     assert learner.marked("04-w") is None
-    check_scores(scores)
+    solve()
     first, second, *rest = capsys.readouterr().out.splitlines()
     assert first.startswith("Correct: ") and rest == []
     assert second.startswith("progress.json was damaged: ") and "It is now progress.damaged-2.json" in second
     assert len(second) < 250
     assert (mine / "progress.damaged-2.json").read_bytes() == damage
     assert (mine / "progress.damaged-1.json").read_text() == "an earlier one"
-    assert content(mine)["checks"] == {"04": ["scores"]}
-    check_scores(scores)
+    assert content(mine)["checks"] == {"04": [NAME]}
+    solve()
     assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_a_file_of_a_newer_version_is_left_alone(mine, capsys):
     (mine / "progress.json").write_text('{"schema": 2, "new": []}')
-    check_scores(scores)
-    check_scores(scores)
+    solve()
+    solve()
     out = capsys.readouterr().out
     assert out.count("Correct: ") == 2 and out.count("\n") == 3
     assert "a newer version of icrl-teach wrote it: update this one" in out
@@ -302,7 +308,7 @@ def test_what_is_no_file_stays_and_is_said_once(make, mine, capsys):
     make(mine / "progress.json")
     kind = os.lstat(mine / "progress.json").st_mode
     for _ in range(2):
-        check_scores(scores)
+        solve()
         predict("04-w", "?", ("one", "two")).answer("two")
     out = capsys.readouterr().out
     assert out.count("Progress is not kept for now. ") == 1
@@ -314,21 +320,21 @@ def test_what_is_no_file_stays_and_is_said_once(make, mine, capsys):
 def test_a_record_kept_elsewhere_by_a_link_stays_there(mine, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("synced") / "record.json"
     (mine / "progress.json").symlink_to(elsewhere)
-    check_scores(scores)
+    solve()
     assert (mine / "progress.json").is_symlink()
-    assert json.loads(elsewhere.read_text())["checks"] == {"04": ["scores"]}
+    assert json.loads(elsewhere.read_text())["checks"] == {"04": [NAME]}
 
 
 def test_a_folder_that_cannot_be_written_costs_one_line_and_its_changes_wait(mine, capsys, monkeypatch):
     with monkeypatch.context() as readonly:
         readonly.setattr(learner, "atomic_write", cannot_write)
-        check_scores(scores)
+        solve()
         predict("04-w", "?", ("one", "two"), mine="two").answer("two")
     out = capsys.readouterr().out
     assert out.count("Progress is not kept for now. ") == 1 and "Read-only file system" in out
     assert names(mine) == set()
     predict("04-v", "?", ("one", "two"), mine="two").answer("two")
-    assert content(mine)["checks"] == {"04": ["scores"]}
+    assert content(mine)["checks"] == {"04": [NAME]}
     assert set(content(mine)["predictions"]) == {"04-w", "04-v"}
 
 
@@ -340,7 +346,7 @@ def cannot_write(*_arguments):
 def test_a_folder_without_write_permission(mine, capsys):
     mine.chmod(0o500)
     try:
-        check_scores(scores)
+        solve()
         assert capsys.readouterr().out.count("Progress is not kept for now. ") == 1
     finally:
         mine.chmod(0o700)
@@ -352,16 +358,16 @@ def test_a_lock_that_another_holds_is_not_waited_for_endlessly(mine, capsys, mon
 
     monkeypatch.setattr(learner, "locked", lambda path: _files.locked(path, seconds=0.05))
     with _files.locked(mine / ".progress.json.lock"):
-        check_scores(scores)
+        solve()
     assert "another program holds it" in capsys.readouterr().out
-    check_scores(scores)
-    assert content(mine)["checks"] == {"04": ["scores"]}
+    solve()
+    assert content(mine)["checks"] == {"04": [NAME]}
 
 
 def test_a_change_waits_for_its_own_folder(mine, tmp_path_factory, monkeypatch):
     with monkeypatch.context() as readonly:
         readonly.setattr(learner, "atomic_write", cannot_write)
-        check_scores(scores)
+        solve()
     other = tmp_path_factory.mktemp("other")
     (other / learner.MARKER).write_text("{}")
     monkeypatch.chdir(other)

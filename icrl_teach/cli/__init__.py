@@ -21,6 +21,7 @@ COMMANDS = [
     "evaluate",
     "lab",
     "pretrain",
+    "progress",
     "start",
     "validate",
 ]
