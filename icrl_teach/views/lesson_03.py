@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from icrl_teach import figures
@@ -13,6 +17,7 @@ from icrl_teach.figures import View
 from icrl_teach.mrp import MarkovRewardProcess, Trajectory
 
 N_STATES, GAMMA = 60, 0.9
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}  # behind words that cross a line
 
 
 @lru_cache(maxsize=1)
@@ -135,3 +140,105 @@ def features_view(d: int = 12, kind: str = "groups", n: int = 3000) -> View:
         f"adds; a line marks d = {d}."
     )
     return View(figure, alt, numbers)
+
+
+def semi_gradient(
+    features: Mapping[str, np.ndarray], w: np.ndarray, step: tuple[str, float, str], gamma: float, alpha: float
+) -> Figure:
+    """One online step in the plane of two weights, and what it does to every value.
+
+    features: name of a state -> (2,); w: (2,) before the step; step: state left, reward, state reached. Left: the
+    lines of equal value of the state left are at right angles to its features, so the shortest way to the target's
+    line goes along them. The target's own move is dotted: nobody aimed at it. Right: all values, before and after.
+    """
+    left, reward, reached = step
+    x = features[left]
+    target = reward + gamma * float(features[reached] @ w)
+    moved = w + alpha * (target - float(x @ w)) * x
+    _, (plane, values) = figures.new_figure(1, 2, size=(10.5, 4.5))
+    lines = {
+        f"value of {left} before: {x @ w:.2f}": (float(x @ w), "-"),
+        f"its target, held fixed: {target:.2f}": (target, "--"),
+        f"where the target went meanwhile: {reward + gamma * features[reached] @ moved:.2f}": (
+            reward + gamma * float(features[reached] @ moved),
+            ":",
+        ),
+    }
+    for (label, (level, style)), color in zip(lines.items(), figures.colors(3), strict=True):
+        _level_line(plane, x, level, label, style, color)
+    _arrow_of_w(plane, w, moved, f"alpha delta x({left})")
+    with matplotlib.rc_context(figures.STYLE):
+        plane.set_title(f"The short way to the target is along x({left})")
+        plane.set_xlabel("first weight")
+        plane.set_ylabel("second weight")
+        plane.legend(loc="upper left", fontsize=9, frameon=True, edgecolor="none", framealpha=1.0)
+    both = {"before": [y @ w for y in features.values()], "after": [y @ moved for y in features.values()]}
+    title = "Who shares a feature moves along"
+    return figures.bars(list(features), both, title=title, xlabel="state", ylabel="value", ax=values)
+
+
+def _level_line(ax: Axes, x: np.ndarray, level: float, label: str, style: str, color: str) -> None:
+    """All weights at which the state with features x has this value: a line at right angles to x."""
+    foot, along = level * x / (x @ x), 4 * np.array([-x[1], x[0]]) / np.linalg.norm(x)
+    ends = np.stack([foot - along, foot + along])
+    ax.plot(ends[:, 0], ends[:, 1], linestyle=style, color=color, label=label, linewidth=1.8)
+
+
+def _arrow_of_w(ax: Axes, w: np.ndarray, moved: np.ndarray, label: str) -> None:
+    arrow = {"arrowstyle": "-|>", "linewidth": 2.5, "color": "black", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 18}
+    ax.annotate("", xy=tuple(moved), xytext=tuple(w), arrowprops=arrow)
+    ax.plot(*w, "o", color="black")
+    middle = (w + moved) / 2
+    for (a, b), text, side in ((w, "w before", "left"), (moved, "w after", "right"), (middle, label, "right")):
+        ax.annotate(
+            text, (a, b), xytext=(9 if side == "left" else -9, 4), textcoords="offset points", ha=side, bbox=PAPER
+        )
+    ax.set_xlim(middle[0] - 1.35, middle[0] + 1.35)
+    ax.set_ylim(middle[1] - 0.95, middle[1] + 1.55)
+    ax.set_aspect("equal")
+
+
+def right_angle(
+    v: np.ndarray, best: np.ndarray, td: np.ndarray, updated: np.ndarray, mu: np.ndarray, ax: Axes | None = None
+) -> Figure:
+    """The exact value, its best fit, TD's fixed point and r + gamma P times it, all (S,), at their true distances.
+
+    Across: along the line from best fit to fixed point, among what the features can express. Up: distance from that.
+    """
+
+    def length(u: np.ndarray) -> float:
+        return float(np.sqrt(mu @ u**2))
+
+    ax = ax if ax is not None else figures.new_figure(size=(6.0, 4.0))[1][0]
+    across, up, over = length(td - best), length(v - best), length(updated - td)
+    blue, red, green = figures.colors(3)
+    ax.axhline(0.0, color="black", linewidth=1.0)
+    ax.plot([0, 0], [0, up], "-", color=blue)
+    ax.plot([0, across], [0, 0], "-", color=red, linewidth=3.5)
+    ax.plot([0, across], [up, 0], "--", color=green)
+    ax.annotate("", (across, 0.03), (across, over), arrowprops={"arrowstyle": "-|>", "linestyle": ":"})
+    corner = 0.06 * up
+    ax.plot([0, corner, corner], [corner, corner, 0], color="black", linewidth=1.0)
+    for (a, b), mark, text, place in (
+        ((0, up), "o", "exact value", (8, 4)),
+        ((0, 0), "s", "best fit", (-4, -16)),
+        ((across, 0), "^", "TD's fixed point", (-4, -16)),
+        ((across, over), "D", "r + gamma P (fixed point)", (8, -2)),
+    ):
+        ax.plot(a, b, mark, color="black")
+        ax.annotate(text, (a, b), xytext=place, textcoords="offset points", fontsize=10)
+    slope = float(np.degrees(np.arctan2(-up, across)))
+    for x, y, text, turn, color in (
+        (-0.06 * up, up / 2, f"features: {up:.2f}", 90.0, blue),
+        (across / 2, 0.07 * up, f"learning: {across:.2f}", 0.0, red),
+        (across / 2 + 0.05 * up, up / 2 + 0.04 * up, f"TD's error: {np.hypot(up, across):.2f}", slope, green),
+    ):
+        ax.text(x, y, text, rotation=turn, rotation_mode="anchor", ha="center", va="center", color=color, bbox=PAPER)
+    ax.set_xlim(-0.25 * up, across + 1.1 * up)
+    ax.set_ylim(-0.22 * up, 1.12 * max(up, over))
+    ax.set_aspect("equal")
+    with matplotlib.rc_context(figures.STYLE):
+        ax.set_title("Two errors at a right angle")
+    ax.set_xlabel("along the staircases (length weighted by mu)")
+    ax.set_ylabel("distance from all staircases")
+    return ax.figure  # type: ignore[return-value]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyArrowPatch
 
 from icrl_teach.features import random_features
 from icrl_teach.figures import STYLE, View, colors, new_figure
@@ -63,34 +66,51 @@ def _gaps() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def temperature_view(beta: float) -> View:
-    """The values of six states at one inverse temperature, between the two references; the gaps along the dial."""
+    """At one inverse temperature: who listens to whom, six values between the two references, the gaps to both."""
     soft, linear, tabular = softmax_values(beta), linear_values(beta), tabular_values()
     gap_linear, gap_tabular = np.abs(soft - linear).max(), np.abs(soft - tabular).max()
-    figure, (left, right) = new_figure(1, 2, size=(9.4, 3.7), fitted=False)
-    figure.subplots_adjust(left=0.075, right=0.985, bottom=0.145, top=0.91, wspace=0.24)
+    figure, (arcs, left, right) = new_figure(1, 3, size=(12.0, 3.7), fitted=False)
+    arcs.set_position((0.0, 0.02, 0.28, 0.89))
+    left.set_position((0.33, 0.15, 0.3, 0.76))
+    right.set_position((0.7, 0.15, 0.29, 0.76))
     if gap_linear < gap_tabular / 3:
         place = "near linear TD"
     elif gap_tabular < gap_linear / 3:
         place = "near tabular TD"
     else:
         place = "between the two"
+    own = _draw_arcs(arcs, beta)
     with matplotlib.rc_context(STYLE):
         _draw_values(left, soft, linear, tabular)
         left.set_title(f"beta = {beta:.3g}: {place}")
         _draw_gaps(right, beta, gap_linear, gap_tabular)
     shown = f"{gap_linear:.1e}" if gap_linear < 100 else "above 100 (linear TD diverges at this beta)"
+    own_weights = f"{own.min():.2f} to {own.max():.2f}"
     numbers = (
         f"inverse temperature beta            {beta:.3g}\n"
+        f"weight a state gives to itself      {own_weights}\n"
         f"gap to linear TD at the same beta   {shown}\n"
         f"gap to batch tabular TD             {f'{gap_tabular:.1e}' if gap_tabular > 1e-12 else 'below 1e-12'}\n"
         f"largest minus smallest value        {np.ptp(soft):.3f}"
     )
     alt = (
-        f"Left: values of six states under weighted softmax TD at beta {beta:.3g}, with linear TD and batch tabular TD "
-        f"as references; the values lie {place}. Right: both gaps against beta on logarithmic axes, with a line at "
-        f"this beta; the gap to linear TD rises and the gap to tabular TD falls."
+        f"Left: arcs between six states, as wide as the weights at beta {beta:.3g}; to itself a state gives "
+        f"{own_weights}. Middle: values of the states under weighted softmax TD, with linear TD and batch tabular TD "
+        f"as references; the values lie {place}. Right: both gaps against beta, logarithmic axes, with a line at this "
+        f"beta; the gap to linear TD rises and the gap to tabular TD falls."
     )
     return View(figure, alt, numbers)
+
+
+def _draw_arcs(ax: Axes, beta: float) -> np.ndarray:
+    """Who listens to whom at this beta; returns what each state gives to itself, (S,)."""
+    x, trajectory = _chain()
+    M, *_ = empirical_operators(trajectory, x, beta)
+    angle = np.pi / 2 - 2 * np.pi * np.arange(N_STATES) / N_STATES
+    listening(ax, M, np.stack([np.cos(angle), np.sin(angle)], axis=1), list("012345"), "Who listens to whom")
+    ax.set_xlim(-1.6, 1.6)
+    ax.set_ylim(-1.6, 1.55)
+    return np.diag(M)
 
 
 def _draw_values(ax: Axes, soft: np.ndarray, linear: np.ndarray, tabular: np.ndarray) -> None:
@@ -126,3 +146,48 @@ def _draw_gaps(ax: Axes, beta: float, gap_linear: float, gap_tabular: float) -> 
     ax.set_xlabel("inverse temperature beta")
     ax.set_ylabel("largest difference")
     ax.set_title("Where the dial stands")
+
+
+def listening(ax: Axes, weights: np.ndarray, places: np.ndarray, names: Sequence[str], title: str) -> None:
+    """Who listens to whom: an arc from each source to each query, as wide as the weight that the query gives to it.
+
+    weights: (S, S), row = query, column = source, as M; places: (S, 2), where each state stands, about the origin.
+    """
+    for query, source in np.argwhere(weights > 0.004):
+        _arc(ax, places[source], places[query], float(weights[query, source]))
+    for place, name in zip(places, names, strict=True):
+        ax.add_patch(Circle(tuple(place), 0.13, facecolor="white", edgecolor="black", zorder=3))
+        ax.text(place[0], place[1], name, ha="center", va="center", zorder=4)
+    ax.set_aspect("equal")
+    ax.axis("off")
+    with matplotlib.rc_context(STYLE):
+        ax.set_title(title)
+
+
+def _arc(ax: Axes, source: np.ndarray, query: np.ndarray, weight: float) -> None:
+    """An arc with its head at the query; listening to oneself is a loop that points outwards."""
+    if np.array_equal(source, query):
+        out = source / np.linalg.norm(source)
+        side = 0.1 * np.array([-out[1], out[0]])
+        start, end, bend = source + 0.11 * out + side, source + 0.11 * out - side, -2.4
+    else:
+        along = (query - source) / np.linalg.norm(query - source)
+        start, end, bend = source + 0.14 * along, query - 0.15 * along, 0.22
+    width = 9 * weight  # in points
+    shape = f"simple,tail_width={width:.3f},head_width={width + 5:.3f},head_length={0.6 * width + 5:.3f}"
+    arc = FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", arrowstyle=shape, shrinkA=0, shrinkB=0)
+    arc.set(color=SOFTMAX, alpha=0.8, linewidth=0, mutation_scale=1, zorder=2)
+    ax.add_patch(arc)
+
+
+def listening_figure(features: np.ndarray, visits: np.ndarray, betas: Sequence[float], names: Sequence[str]) -> Figure:
+    """The arcs at several inverse temperatures, states standing where their features (S, 2) point."""
+    figure, panels = new_figure(1, len(betas), size=(10.5, 3.0))
+    for ax, beta in zip(panels, betas, strict=True):
+        M = visits * np.exp(beta * features @ features.T)
+        for x in features:
+            ax.plot([0, x[0]], [0, x[1]], color="0.6", linewidth=1.0, zorder=1)
+        listening(ax, M / M.sum(axis=1, keepdims=True), features, names, f"beta = {beta:g}")
+        ax.set_xlim(-1.05, 1.45)
+        ax.set_ylim(-0.3, 1.35)
+    return figure
