@@ -26,6 +26,7 @@ FLOORS = [
     *("td", "softmax_td", "theory", "prompt", "attention", "transformer", "two_heads"),
     *("pretraining.config", "pretraining.batches", "pretraining.stock", "pretraining.answers", "pretraining.losses"),
     *("pretraining.processes", "pretraining.checkpoints", "pretraining.weights", "pretraining.training", "losses"),
+    "probes",
     *("emergence", "course", "symbols", "standing", "comparison", "evaluation", "doctor"),
     *("figures", "predictions", "views", "widgets", "checks", "validation", "cli"),
 ]
