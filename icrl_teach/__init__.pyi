@@ -87,3 +87,4 @@ from .transformer import td_parameters as td_parameters
 from .transformer import time_shift as time_shift
 from .two_heads import TwoHeadTransformer as TwoHeadTransformer
 from .two_heads import two_head_prompt as two_head_prompt
+from .web.explorer import explorer as explorer

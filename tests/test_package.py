@@ -28,7 +28,7 @@ FLOORS = [
     *("pretraining.processes", "pretraining.checkpoints", "pretraining.weights", "pretraining.training", "losses"),
     "probes",
     *("emergence", "course", "symbols", "standing", "comparison", "evaluation", "doctor"),
-    *("figures", "predictions", "views", "widgets", "checks", "validation", "cli"),
+    *("figures", "predictions", "views", "widgets", "web", "checks", "validation", "cli"),
 ]
 
 PACKAGE = "icrl_teach"

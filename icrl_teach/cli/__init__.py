@@ -19,6 +19,7 @@ COMMANDS = [
     "demo",
     "doctor",
     "evaluate",
+    "explorer",
     "lab",
     "pretrain",
     "progress",

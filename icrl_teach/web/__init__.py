@@ -1,0 +1,1 @@
+"""What lives in a browser without a kernel: JavaScript, its styles, and the widgets made of them."""
