@@ -1,7 +1,26 @@
 __version__: str
 
+from .acting import Acting as Acting
+from .acting import Round as Round
+from .acting import action_values as action_values
+from .acting import improve_in_context as improve_in_context
+from .acting import pair_features as pair_features
+from .acting import pair_trajectory as pair_trajectory
+from .acting import pair_values as pair_values
+from .acting import weights_digest as weights_digest
 from .attention import linear_attention as linear_attention
 from .attention import softmax_attention as softmax_attention
+from .control import MarkovDecisionProcess as MarkovDecisionProcess
+from .control import best_return as best_return
+from .control import epsilon_greedy_policy as epsilon_greedy_policy
+from .control import greedy_policy as greedy_policy
+from .control import mdp_from_env as mdp_from_env
+from .control import optimal_action_values as optimal_action_values
+from .control import played_return as played_return
+from .control import policy_return as policy_return
+from .control import q_learning as q_learning
+from .control import sarsa as sarsa
+from .control import softmax_policy as softmax_policy
 from .data.errors import LogError as LogError
 from .data.errors import LogWarning as LogWarning
 from .data.features import read_features as read_features

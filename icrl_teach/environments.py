@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 import operator
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -148,6 +148,56 @@ def mrp_from_env(
     return MarkovRewardProcess(P, r, gamma, start, terminal=terminal)
 
 
+class Step(NamedTuple):
+    """One step of play. following: the state it led to, -1 behind an end; begins: the state the next one leaves."""
+
+    state: int
+    action: int
+    reward: float
+    following: int
+    terminated: bool
+    truncated: bool
+    begins: int
+
+
+class Game:
+    """An environment whose observations and actions are numbered from 0, and one way to play it.
+
+    labels: what each state means. Raises ValueError for spaces that cannot be numbered.
+    """
+
+    def __init__(self, env: Any, bins: Sequence[ArrayLike] | None = None) -> None:
+        self.env = _complete(env)
+        self.n_actions, self._first_action = _actions(self.env)
+        self._numbering = number_observations(self.env.observation_space, bins)
+        self.labels = self._numbering.labels
+
+    @property
+    def n_states(self) -> int:
+        """Number of states S."""
+        return len(self.labels)
+
+    @property
+    def limit(self) -> int | None:
+        """The steps after which Gymnasium cuts an episode, None if it never does."""
+        return self.env.spec.max_episode_steps if self.env.spec is not None else None
+
+    def walk(self, act: Callable[[int], int], n_steps: int, seed: int) -> Iterator[Step]:
+        """`n_steps` real steps, each as soon as it is taken: whoever reads them may change what `act` says next."""
+        env, number = self.env, self._numbering.index
+        state = number(_answer("reset", env.reset(seed=seed), RESET)[0])
+        for t in range(n_steps):
+            action = int(act(state))
+            observation, reward, ended, cut, _ = _answer("step", env.step(self._first_action + action), STEP)
+            reward = check_finite(f"the reward of step {t}", reward)
+            ended, cut = _flag("terminated", ended), _flag("truncated", cut)
+            following = -1 if ended else number(observation)
+            # An environment is never stepped after its end.
+            begins = number(_answer("reset", env.reset(), RESET)[0]) if ended or cut else following
+            yield Step(state, action, reward, following, ended, cut, begins)
+            state = begins
+
+
 @door
 def rollout(
     env: Any,
@@ -169,29 +219,17 @@ def rollout(
     space, a reward that is no finite number, an answer that is not Gymnasium's, or a bad policy. What the environment
     itself raises comes through as it is.
     """
-    made = _complete(env)
-    n_actions, first_action = _actions(made)
-    numbering = number_observations(made.observation_space, bins)
-    cumulative = cumulative_rows(_policy(policy, len(numbering.labels), n_actions))
+    game = Game(env, bins)
+    cumulative = cumulative_rows(_policy(policy, game.n_states, game.n_actions))
     # Not default_rng(seed): Gymnasium seeds its own generator so, and actions would follow the environment's luck.
-    uniforms = np.random.default_rng([seed, 1]).random(n_steps)
+    uniforms = iter(np.random.default_rng([seed, 1]).random(n_steps).tolist())
     states, actions, following = np.empty((3, n_steps), dtype=np.int64)
     rewards, ended, cut = np.empty(n_steps), np.zeros(n_steps, dtype=bool), np.zeros(n_steps, dtype=bool)
-    state = numbering.index(_answer("reset", made.reset(seed=seed), RESET)[0])
-    for t in range(n_steps):
-        states[t], actions[t] = state, bisect_right(cumulative[state], uniforms[t])
-        answer = made.step(first_action + int(actions[t]))
-        observation, reward, terminated, truncated, _ = _answer("step", answer, STEP)
-        rewards[t] = check_finite(f"the reward of step {t}", reward)
-        terminated, truncated = _flag("terminated", terminated), _flag("truncated", truncated)
-        if not terminated:
-            state = following[t] = numbering.index(observation)
-        if terminated or truncated:  # an environment is never stepped after its end
-            state = numbering.index(_answer("reset", made.reset(), RESET)[0])
-        if terminated:
-            following[t] = state
-        ended[t], cut[t] = terminated and episodes == "terminal", truncated and not terminated
-    query = state if ended[-1] else None
+    for t, step in enumerate(game.walk(lambda state: bisect_right(cumulative[state], next(uniforms)), n_steps, seed)):
+        states[t], actions[t], rewards[t] = step.state, step.action, step.reward
+        following[t] = step.begins if step.terminated else step.following
+        ended[t], cut[t] = step.terminated and episodes == "terminal", step.truncated and not step.terminated
+    query = step.begins if ended[-1] else None
     return Trajectory.of_transitions(
-        states, rewards, following, ended, cut, labels=numbering.labels, actions=actions, query=query
+        states, rewards, following, ended, cut, labels=game.labels, actions=actions, query=query
     )

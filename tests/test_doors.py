@@ -159,6 +159,38 @@ EXAMPLES = {
     "watch": lambda: None,
     "weights": lambda: np.ones((4, 3)) / 3,
 }
+LOG = Trajectory([0, 1, 2, 0], [1.0, 2.0, 3.0], actions=[0, 1, 0])
+EXAMPLES |= {  # acting
+    "action_features": lambda: np.eye(2),
+    "asks": lambda: 2,
+    "choice": lambda: [0, 1, 0],
+    "env": lambda: "FrozenLake-v1",
+    "epsilon": lambda: 0.1,
+    "follow": lambda: "choice",
+    "imagined": lambda: 1.0,
+    "improve_in_context.features": lambda: None,
+    "action_values.features": lambda: np.eye(6),
+    "pair_values.features": lambda: np.eye(6),
+    "log": lambda: LOG,
+    "mdp": lambda: icrl_teach.MarkovDecisionProcess(P[:, None, :] * 0.5, np.ones((3, 1)), np.ones(3) / 3),
+    "memory": lambda: "last",
+    "n_actions": lambda: 2,
+    "n_episodes": lambda: 1,
+    "network": lambda: icrl_teach.SoftmaxTransformer.constructed(6, 1, 0.9),
+    "improve_in_context.network": lambda: icrl_teach.SoftmaxTransformer.constructed(64, 1, 0.9),
+    "weights_digest.network": lambda: icrl_teach.SoftmaxTransformer.constructed(6, 1, 0.9),
+    "pairs": lambda: icrl_teach.pair_trajectory(LOG, 2, np.array([0, 1, 0])),
+    "policy_return.policy": lambda: np.ones((3, 1)),
+    "q": lambda: np.ones((3, 2)),
+    "MarkovDecisionProcess.reward": lambda: np.ones((3, 1)),
+    "MarkovDecisionProcess.start": lambda: np.ones(3) / 3,
+    "MarkovDecisionProcess.transition": lambda: P[:, None, :] * 0.5,
+    "action_values.states": lambda: [0, 2],
+    "rounds": lambda: 1,
+    "steps": lambda: 3,
+    "temperature": lambda: 1.0,
+    "trials": lambda: 1,
+}
 RESULT = pretrain(CONFIG, progress=False, checkpoint=FOLDER / "run.pt")
 icrl_teach.save_weights(FOLDER / "run.safetensors", RESULT)
 STOCK = PretrainConfig(architecture="stock", n_states=(3, 3), d=2, features="random", n_context=(4, 4), width=8)
@@ -175,8 +207,14 @@ INSTANCES = {
 }
 
 ALSO_NAMED = {"Trajectory.index": ["state"]}  # its callers speak of states
-OWN_FAULT = {("score", "type"), ("watch", "type"), ("watch", "function of NaN")}  # these functions themselves fail
-RECORDS = {"Log", "PretrainingResult"}  # which nobody makes by hand: they are what a function returns
+OWN_FAULT = {("score", "type"), ("watch", "type"), ("watch", "function of NaN")}
+OWN_FAULT |= {("tick", "type"), ("tick", "function of NaN")}  # these functions themselves fail
+RECORDS = {
+    "Acting",
+    "Log",
+    "PretrainingResult",
+    "Round",
+}  # which nobody makes by hand: they are what a function returns
 SHOWN = {"predict"}  # what is there to print; odd arguments of these stand in their own tests
 
 

@@ -23,11 +23,11 @@ HOME = Path(icrl_teach.__file__).parent
 FLOORS = [
     *("_validate", "_door", "_progress", "_files", "learner"),
     *("mrp", "features", "tasks", "spaces", "environments", "data"),
-    *("td", "softmax_td", "theory", "prompt", "attention", "transformer", "two_heads"),
+    *("td", "softmax_td", "theory", "control", "prompt", "attention", "transformer", "two_heads", "acting"),
     *("pretraining.config", "pretraining.batches", "pretraining.stock", "pretraining.answers", "pretraining.losses"),
     *("pretraining.processes", "pretraining.checkpoints", "pretraining.weights", "pretraining.training", "losses"),
     "probes",
-    *("emergence", "course", "symbols", "standing", "comparison", "evaluation", "doctor"),
+    *("emergence", "course", "symbols", "standing", "comparison", "evaluation", "doctor", "acting_report"),
     *("figures", "predictions", "views", "widgets", "web", "checks", "validation", "cli"),
 ]
 

@@ -48,6 +48,8 @@ TESTS = {
     "pretraining/batches.py": ["pretraining_batches", "pretraining_answers"],
     "pretraining/answers.py": ["pretraining_answers", "pretraining_losses"],
     "pretraining/losses.py": ["pretraining_losses", "pretraining_training"],
+    "control.py": ["control", "acting"],
+    "acting.py": ["acting"],
     "emergence.py": ["emergence"],
     "evaluation.py": ["evaluation", "cli_evaluate", "cli"],
 }

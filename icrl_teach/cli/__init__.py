@@ -16,6 +16,7 @@ from icrl_teach import __version__
 from icrl_teach.cli.shell import OneLineErrors
 
 COMMANDS = [
+    "act",
     "demo",
     "doctor",
     "evaluate",
