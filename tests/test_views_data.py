@@ -92,8 +92,8 @@ def test_lesson_03_the_same_walk():
 
 @pytest.mark.parametrize("beta", [0.1, 1.0])
 def test_lesson_04_the_same_context_and_the_same_three_methods(beta):
-    names = ("five-lines", "operators", "linear-at-beta")
-    lesson, module = run_cells("04", "by-hand", *names), view("04")
+    names = ("ask-sign", "by-hand", "five-lines", "loop", "linear-at-beta")
+    lesson, module = run_cells("04", *names), view("04")
     S, X, R = lesson["S"], lesson["X"], lesson["R"]
     by_position = lesson["softmax_td"](X, R, lesson["gamma"], 10, beta=beta)[-1]
     np.testing.assert_allclose(module.softmax_values(beta)[S], by_position, atol=1e-12)
