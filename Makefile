@@ -1,8 +1,10 @@
-# make lab   set up, check, and open the course        make test   set up and run every test
+# make lab   set up, check, and open your copy of the course        make test   set up and run every test
 PYTHON ?= python3
 # Extra words for pip, for example PIP_ARGS="--extra-index-url ..." for a CPU build of PyTorch (see README).
 PIP_ARGS ?=
 BIN := .venv/bin
+# Your own copy of the notebooks, made once and never overwritten.
+COURSE ?= my-course
 # Jupyter refuses root unless told otherwise; in a container one usually is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -10,7 +12,8 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lab: .venv/.lab
 	$(BIN)/icrl-teach doctor
-	$(BIN)/icrl-teach lab $(AS_ROOT)
+	$(BIN)/icrl-teach start $(COURSE)
+	$(BIN)/icrl-teach lab $(COURSE) $(AS_ROOT)
 
 test: .venv/.test
 	$(BIN)/python -m pytest tests -n 2 --dist worksteal --cov=icrl_teach --cov-fail-under=95

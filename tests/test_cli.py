@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from command_line import child, elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
+from guards import ROOT
 from icrl_teach import Trajectory, cli, comparison, doctor, evaluation, mrp_from_env, one_hot, rollout, write_trajectory
 from icrl_teach._progress import progress
 from patience import PATIENCE
@@ -677,6 +678,17 @@ def test_the_course_folder_is_found(tmp_path, course, monkeypatch):
         cli.lab.course_folder()
     (tmp_path / "checkout/lessons").mkdir(parents=True)
     assert cli.lab.course_folder() == tmp_path / "checkout"
+
+
+def test_lab_says_where_no_progress_is_kept(course, monkeypatch):
+    monkeypatch.setattr(os, "execv", lambda program, command: None)
+    assert run("lab", str(ROOT)).stderr.startswith("These are the course's own notebooks, outputs and all. To work in")
+    told = run("lab", str(course)).stderr
+    assert told.startswith(f"No progress is kept in {course} yet") and f"icrl-teach start '{course}'" in told
+    assert run("start", str(course)).exit_code == 0
+    assert run("lab", str(course)).stderr == ""
+    monkeypatch.chdir(course / "lessons")
+    assert cli.lab.course_folder() == course
 
 
 def test_lab_becomes_jupyter_with_a_token_on_this_computer_only(course, monkeypatch):

@@ -22,7 +22,6 @@ def command(ctx: click.Context) -> None:
         if not check.ok:
             click.echo(f"      {'':<{width}}  to do: {check.remedy}")
     failures = sum(not check.ok for check in results)
-    click.echo(
-        f"{failures} of {len(results)} checks failed." if failures else "All is well: icrl-teach lab opens the course."
-    )
+    well = "All is well. Your own copy of the course: icrl-teach start my-course, then icrl-teach lab my-course"
+    click.echo(f"{failures} of {len(results)} checks failed." if failures else well)
     ctx.exit(1 if failures else 0)

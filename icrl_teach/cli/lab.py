@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -10,6 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
+
+from icrl_teach import learner
+from icrl_teach.course import course_root
 
 FIRST_LESSON = "lessons/00_start_here.ipynb"
 
@@ -22,29 +26,43 @@ FIRST_LESSON = "lessons/00_start_here.ipynb"
 def command(directory: Path | None, port: int | None, no_browser: bool, allow_root: bool) -> None:
     """Open the course in JupyterLab, on this computer only.
 
-    DIR is a folder that holds lessons/; without it, the current folder, or the checkout this package runs from.
+    DIR is a folder that icrl-teach start made; without it, the one in which you are, or the course's own notebooks.
     """
     folder = course_folder(directory)
     if find_spec("jupyterlab") is None:
         raise ValueError(f'jupyterlab is not installed; run: {sys.executable} -m pip install "jupyterlab>=4.2"')
     if port is not None:
         check_port(port)
+    if told := without_progress(folder):
+        click.echo(told, err=True)
     become(lab_command(folder, port, not no_browser, allow_root))
 
 
 def course_folder(directory: Path | None = None) -> Path:
-    """The folder that holds lessons/: `directory` if given, else the current one, else the checkout's.
+    """The folder that holds lessons/: `directory` if given, else the learner's in which we are, the current one, or
+    the checkout's.
 
     Raises ValueError, saying how to get one, if there is none.
     """
     checkout = Path(__file__).resolve().parents[2]
-    candidates = [directory] if directory is not None else [Path.cwd(), checkout]
+    candidates = [directory] if directory is not None else [learner.home(Path.cwd()) or Path.cwd(), checkout]
     for folder in candidates:
         if (folder / "lessons").is_dir():
             return folder.resolve()
     where = directory if directory is not None else "this folder"
     remedy = "run 'icrl-teach start DIR' to make a course folder, then 'icrl-teach lab DIR'"
     raise ValueError(f"{where} holds no lessons/; {remedy}")
+
+
+def without_progress(folder: Path) -> str:
+    """One line for a folder in which no progress is kept; "" for a learner's own."""
+    if learner.home(folder) is not None:
+        return ""
+    if folder == course_root().resolve():
+        copy = "icrl-teach start my-course, then icrl-teach lab my-course"
+        return f"These are the course's own notebooks, outputs and all. To work in a copy: {copy}"
+    start = f"icrl-teach start {shlex.quote(str(folder))}"
+    return f"No progress is kept in {folder} yet; to have it kept, with no file of yours changed: {start}"
 
 
 def check_port(port: int) -> None:
