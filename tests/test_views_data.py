@@ -108,7 +108,19 @@ def test_lesson_05_the_same_context():
 
 def test_lesson_07_the_same_corridor_and_news():
     lesson, module = (
-        run_cells("07", "prompt", "errors", "attention", "value", "shift", "layer", "network", "news"),
+        run_cells(
+            "07",
+            "prompt",
+            "errors",
+            "attention-flow",
+            "attention",
+            "value",
+            "shift-flow",
+            "shift",
+            "layer",
+            "network",
+            "news",
+        ),
         view("07"),
     )
     assert lesson["states"] == module.STATES.tolist()

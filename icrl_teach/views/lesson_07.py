@@ -1,8 +1,10 @@
-"""Lesson 07: the microscope. One layer of the constructed network, cell by cell, on a corridor with one reward."""
+"""Lesson 07: the microscope, one layer cell by cell on a corridor with one reward; what five faults do, by layer."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -10,11 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from icrl_teach.attention import softmax_attention
-from icrl_teach.figures import STYLE, View, colors, new_figure
+from icrl_teach.figures import STYLE, View, colors, curves, new_figure, picture
 from icrl_teach.mrp import MarkovRewardProcess
 from icrl_teach.prompt import build_prompt, row_names, target_row, value_row
 from icrl_teach.softmax_td import weighted_softmax_td
 from icrl_teach.transformer import SoftmaxTransformer, td_error_row, td_parameters
+
+if TYPE_CHECKING:
+    from IPython.display import Image
 
 STATES = np.array([0, 1, 2, 3, 0, 1, 2, 3, 0])  # A, B, C, D, A, B, C, D and the query A
 REWARDS = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])  # paid on leaving D, three steps from A
@@ -130,4 +135,39 @@ def _alt(layer: int, query: int, beta: float, trace: np.ndarray, weight: np.ndar
         f"position {query} (state {name}) at beta {beta:.3g}, largest on state {loudest}, and their products, with "
         f"sum {step:+.3f}. Right: the value of {name} by layer, {trace[layer, value_row(D), query]:.3f} at this one; "
         "the network's line passes through the crosses of weighted softmax TD, beside a line at the exact value."
+    )
+
+
+def _words(error: float) -> str:
+    return "below 1e-9" if error < 1e-9 else "over 1e6" if error > 1e6 else f"{error:.3f}"
+
+
+def fault_table(error: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]]) -> str:
+    """A line a fault: its error after five depths, its growth from layer 39 to 40, its range at layer 300 elsewhere."""
+    depths = (1, 2, 5, 40, 300)
+    lines = ["after layer       " + "".join(f"{depth:>11}" for depth in depths) + "   40/39"]
+    for name, e in error.items():
+        lines.append(f"{name:18}" + "".join(f"{_words(e[depth]):>11}" for depth in depths) + f"{e[40] / e[39]:8.1f}")
+    lines.append(f"on {len(others)} others, after layer 300, smallest and largest:")
+    for name in error:
+        last = [other[name][300] for other in others]
+        lines.append(f"{name:18}" + "".join(f"{_words(end(last)):>11}" for end in (min, max)))
+    return "\n".join(lines)
+
+
+def fault_picture(error: Mapping[str, np.ndarray]) -> Image:
+    """Errors by layer, each line while it is between 1e-9 and 1e3."""
+    shown = {name: np.where((e > 1e-9) & (e < 1e3), e, np.nan)[:41] for name, e in error.items()}
+    figure = curves(
+        np.arange(41),
+        shown,
+        title="Two faults explode, two stay wrong, one heals",
+        xlabel="layer",
+        ylabel="largest error of value memory",
+        yscale="log",
+    )
+    return picture(
+        figure,
+        alt="Errors over forty layers, log axis: flipped sign and uncleared target leave at the top, unmasked query "
+        "and backward shift level off, wrong axis falls.",
     )
