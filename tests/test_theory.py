@@ -238,3 +238,35 @@ def test_a_negative_beta_gives_a_negative_eigenvalue_whenever_two_states_differ(
 
 def test_the_bound_starts_at_1_where_no_error_is_given():
     assert geometric_bound(0.25, 2).tolist() == [1.0, 0.75, 0.5625]
+
+
+@given(st.integers(2, 6), st.integers(1, 4), seeds, st.floats(-2, 2))
+def test_m_has_as_many_negative_eigenvalues_as_the_exponentials_of_the_scores(n_states, d, seed, beta):
+    """M = N G D has the symmetric twin (DN)^1/2 G (DN)^1/2: one spectrum, and the signs of G's (lesson 05)."""
+    rng = np.random.default_rng(seed)
+    walk = MarkovRewardProcess(*random_chain(rng, n_states), 0.9).sample(60, rng)
+    x, visits = rng.normal(size=(n_states, d)), walk.visits(n_states)
+    M, _, _ = empirical_operators(walk, x, beta)
+    seen = visits > 0
+    G = np.exp(beta * x @ x.T)
+    scale = np.sqrt(visits / (G @ visits))[seen]
+    twin = np.linalg.eigvalsh(scale[:, None] * G[np.ix_(seen, seen)] * scale)
+    found = np.linalg.eigvals(M[np.ix_(seen, seen)])
+    np.testing.assert_allclose(np.sort(found.real), twin, atol=1e-7)
+    np.testing.assert_allclose(found.imag, 0.0, atol=1e-7)
+    exact = np.linalg.eigvalsh(G[np.ix_(seen, seen)])
+    if np.abs(exact).min() > 1e-6 * np.abs(exact).max() and np.abs(twin).min() > 1e-6:
+        assert (twin < 0).sum() == (exact < 0).sum()
+
+
+@given(st.integers(2, 6), st.integers(1, 4), seeds, st.floats(0, 0.99), st.floats(0.1, 2))
+def test_equal_row_sums_would_make_small_steps_safe(n_states, d, seed, gamma, beta):
+    """G D (I - gamma P), a layer's matrix if N were a number, has no eigenvalue left of 0 (lesson 05)."""
+    rng = np.random.default_rng(seed)
+    mrp = MarkovRewardProcess(*random_chain(rng, n_states), gamma)
+    x = rng.normal(size=(n_states, d))
+    K = mrp.stationary_distribution()[:, None] * (np.eye(n_states) - gamma * mrp.transition)
+    assert np.linalg.eigvalsh(K + K.T).min() > 0
+    G = np.exp(beta * x @ x.T)
+    spectrum = np.linalg.eigvals(G @ K)
+    assert spectrum.real.min() > -1e-9 * np.abs(spectrum).max()
