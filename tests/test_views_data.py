@@ -70,6 +70,19 @@ def test_lesson_00_news_is_a_frame_a_layer_and_the_same_again_as_rows_for_paper(
     assert root.find(f"{svg}title") is not None and root.find(f"{svg}script") is None
 
 
+def test_lesson_00_four_maps_of_the_lake_show_what_they_are_given():
+    squares, rng = np.array([0, 1, 2, 3, 4, 6, 8, 9, 10, 13, 14]), np.random.default_rng(1)
+    maps = {f"map {i}": rng.uniform(size=11) for i in range(4)}
+    axes = [ax for ax in view("00").lake_figure(squares, maps).axes if ax.images]
+    for ax, (title, values) in zip(axes, maps.items(), strict=True):
+        grid = ax.images[0].get_array().filled(np.nan).ravel()
+        assert ax.get_title(loc="left") == title
+        np.testing.assert_allclose(grid[squares], values)
+        letters = {text.get_position(): text.get_text() for text in ax.texts if text.get_text() in "SHG"}
+        blank = {(s % 4, s // 4) for s in np.flatnonzero(np.isnan(grid))}
+        assert blank == {at for at, letter in letters.items() if letter in "HG"} and len(letters) == 6
+
+
 def test_lesson_01_the_same_machine():
     lesson, module = run_cells("01", "machine"), view("01")
     assert tuple(lesson["names"]) == module.NAMES
