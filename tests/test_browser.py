@@ -103,13 +103,13 @@ def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
     run_lesson(page, server, "04_weighted_softmax_td.ipynb")
     handle = page.locator(".noUi-handle").first
     handle.scroll_into_view_if_needed(timeout=MILLISECONDS)
-    view = page.locator(".widget-html-content").first
+    view = page.locator(".widget-html-content", has=page.locator("pre")).first  # questions are widgets, too
     text, picture = view.locator("pre").inner_text(), view.locator("img").get_attribute("src")
     handle.focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     page.wait_for_function(
-        "([text, src]) => { const view = document.querySelector('.widget-html-content');"
+        "([text, src]) => { const view = document.querySelector('.widget-html-content:has(pre)');"
         " return view.querySelector('pre').innerText !== text && view.querySelector('img').src !== src; }",
         arg=[text, picture], timeout=MILLISECONDS,
     )  # fmt: skip
