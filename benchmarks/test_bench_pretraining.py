@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from icrl_teach import boyan_chain
 from icrl_teach.emergence import TD_ROW, summarise
 from icrl_teach.losses import PretrainConfig, draw_batch
 from icrl_teach.pretraining import Learner, PretrainingResult, clip_each_seed, pretrain
+from icrl_teach.pretraining.training import start, train_step
 from measure import milliseconds, ratio, take_turns, target, thread_counts, threads
 
 D, S, N, L, WINDOWS, TASKS, GAMMA = 4, 10, 30, 3, 64, 128, 0.9
@@ -143,6 +145,29 @@ def test_training_against_one_prompt_at_a_time(benchmark, row, n_threads):
             f"machine: {flops / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s",
             "-",
             f"{operations / taken / flops:.2%} of the product peak, {moved / taken / bandwidth:.1%} of the memory peak",
+            "reported",
+        )
+
+
+def test_a_stock_network_beside_the_paper_s(benchmark, row):
+    """Prompts a second of training: every token through LayerNorm, heads and MLP, against sums over states."""
+    masked = PretrainConfig(n_layers=3, n_context=(20, 20), n_tasks=32, n_windows=4)
+    stock = replace(masked, architecture="stock", positions="none", tied=False, width=32, n_heads=2)
+    two_heads = replace(masked, architecture="two-heads")
+    runs = {"masked": masked, "two heads, masked": two_heads, "stock, width 32": stock}
+    with threads(1):
+        started = {name: start(config, torch.device("cpu")) for name, config in runs.items()}
+        seconds = take_turns({n: lambda n=n: train_step(started[n], started[n].learner) for n in runs}, 15)
+        benchmark.pedantic(train_step, args=(started["masked"], started["masked"].learner), rounds=1)
+    for name in runs:
+        rate = 32 * 4 / statistics.median(seconds[name])
+        row(
+            "pretraining",
+            f"a step of 32 tasks x 4 windows (6 states, n = 20, L = 3), 1 thread, {name}: {rate:,.0f} prompts/s",
+            milliseconds(seconds, name),
+            "masked",
+            milliseconds(seconds, "masked"),
+            f"{ratio(seconds, name, 'masked'):.2f}",
             "reported",
         )
 

@@ -60,7 +60,8 @@ def clip_each_seed(parameters: list[Tensor], largest: float) -> None:
         g.mul_(scale.view(-1, *[1] * (g.ndim - 1)))
 
 
-def _start(config: PretrainConfig, device: torch.device) -> Run:
+def start(config: PretrainConfig, device: torch.device) -> Run:
+    """A run before its first step: noise, a fresh optimiser, its own generator."""
     learner = Learner(config).to(device)
     optimiser = torch.optim.Adam(learner.parameters(), lr=config.learning_rate)
     generator = torch.Generator(device=device).manual_seed(1_000_003 + config.seeds[0])
@@ -144,7 +145,7 @@ def pretrain(
     if resume and checkpoint is None:
         raise ValueError("resume needs checkpoint, the file to continue from")
     device, (rank, _) = own_device(device), rank_and_world()
-    run = _start(config, device)
+    run = start(config, device)
     if resume and checkpoint is not None:
         restore(run, checkpoint)
     elif checkpoint is not None and rank == 0:
