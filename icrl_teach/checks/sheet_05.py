@@ -251,7 +251,7 @@ check_worst_error = Check(
         ),
     ],
     hint="find the row with the largest absolute sum; +1 where its entry is 0 or more, -1 elsewhere.",
-    says="this error is stretched by the largest absolute row sum, so no smaller bound holds.",
+    says="this error is stretched by the largest row sum, so no smaller bound holds.",
 )
 
 
