@@ -187,3 +187,30 @@ def test_lesson_11_the_counter_is_its_table():
     count = steps.sum(axis=2, keepdims=True)
     close_to(steps / np.maximum(count, 1), module.counter_table(), count)
     np.testing.assert_array_equal(walk.rewards, -walk.states[:-1] - 2.0 * walk.actions)
+
+
+def test_lesson_09_the_weights_on_their_way_are_what_the_bars_and_maps_hold():
+    from icrl_teach.views.lesson_09 import on_their_way_picture
+
+    rng = np.random.default_rng(0)
+    V, A, errors = rng.uniform(-1, 1, (3, 3)), 2.0 * rng.standard_normal((3, 6, 6)), [0.5, 0.1, 0.02]
+    axes = on_their_way_picture([0, 50, 800], V, A, errors).axes
+    for k in range(3):
+        assert np.array_equal(axes[k].images[0].get_array(), A[k])
+        assert len(axes[k].texts) == (np.abs(A[k]) >= 1.0).sum()
+        assert np.allclose([bar.get_height() for bar in axes[3 + k].patches], V[k])
+        assert f"{errors[k]:.2g}" in axes[k].get_title(loc="center")
+
+
+def test_lesson_10_each_panel_holds_one_kind_of_weight_of_every_seed():
+    from icrl_teach.views.lesson_10 import on_their_way_picture, recorded
+
+    run, paths = recorded(), []
+    for ax in on_their_way_picture(run).axes:
+        paths.append(np.array([line.get_ydata() for line in ax.lines[:5]]))  # (5, 31)
+    assert all(np.array_equal(paths[i], run.V[..., i].T) for i in range(3))
+    last = run.A[-1, 2] - run.A[-1, 2].mean(axis=0)
+    successors = [last[i, j] for j in range(6) for i in (j + 1, j + 2) if i < 6]
+    others = [last[i, j] for j in range(6) for i in range(6) if i not in (j, j + 1, j + 2)]
+    for path, kind in zip(paths[3:], (last.diagonal(), successors, others), strict=True):
+        assert np.isclose(path[2, -1], np.mean(kind))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case
+from icrl_teach.checks.check import Case, Check, case, graded_hints
 
 
 def _rows(rng: np.random.Generator, lengths: Sequence[int], n_pages: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -358,4 +358,11 @@ check_gain_if_kept = Check(
     ],
     hint="the new row is P[page] * (stay + share * (1 - stay)) / stay with stay its sum; value both shops from p0.",
     says="gain_if_kept is exact: one shop valued against the other.",
+)
+hint = graded_hints(
+    "Only one row of the matrix changes. Value the shop with the old and with the new matrix, and compare where "
+    "sessions begin.",
+    "Let stay be the sum of the old row. The new sum is stay + share * (1 - stay), in the same proportions: multiply "
+    "the row by the new sum over the old sum.",
+    "v = r + P v, so v = np.linalg.solve(np.eye(S) - P, r). The answer is p0 @ (v of the new matrix - v of the old).",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case
+from icrl_teach.checks.check import Case, Check, case, graded_hints
 
 Log = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -465,5 +465,11 @@ check_completed_returns = Check(
         ),
     ],
     hint="what is still to come before a step: 0 after an end, the landing's value after a cut, else what you carried.",
-    says="finished walks count as they were, cut ones as far as they went and what their landing is worth",
+    says="finished walks as they were, cut ones with what their landing is worth",
+)
+hint = graded_hints(
+    "In which order do you have to go through the steps, so that each needs one multiplication and one addition?",
+    "Carry one number along: what is still to come. There are three ways in which a step sets it anew, or does not.",
+    "Go backwards. Before a step of reward R, what is still to come is 0 if it terminated, the landing's value if it "
+    "was cut, else what you carried. Then G = R + gamma times that, and G is what you carry on.",
 )

@@ -52,6 +52,33 @@ def windows_picture(states: Sequence[int], n_context: int, names: Sequence[str])
     return figure
 
 
+def on_their_way_picture(steps: Sequence[int], V: np.ndarray, A: np.ndarray, errors: Sequence[float]) -> Figure:
+    """The free weights at k training steps, a column each: A's block (k, 6, 6) above, V's row (k, 3) below.
+
+    Entries of A of at least 1 in size carry their number; all maps share one scale, all rows of bars another.
+    """
+    figure, axes = new_figure(2, len(steps), size=(10.5, 4.3), fitted=False)
+    figure.subplots_adjust(left=0.075, right=0.99, bottom=0.12, top=0.8, wspace=0.14, hspace=0.16)
+    limit = float(np.abs(A).max())
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        for k, (above, below) in enumerate(zip(axes[: len(steps)], axes[len(steps) :], strict=True)):
+            above.imshow(A[k], cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
+            for (i, j), value in np.ndenumerate(A[k]):
+                if abs(value) >= 1.0:
+                    look: Any = {"color": "white" if abs(value) > 0.6 * limit else "black", "fontsize": 8}
+                    above.text(j, i, f"{value:.0f}", ha="center", va="center", **look)
+            above.set(xticks=[], yticks=[])
+            above.set_title(f"step {steps[k]}\nerror {errors[k]:.2g}", fontsize=11, loc="center")
+            below.bar(range(3), V[k], color=colors(3), edgecolor="black", hatch="")
+            below.axhline(0.0, color="black", linewidth=0.8)
+            below.set(ylim=(-1.3, 1.3), xticks=range(3), xticklabels=["rew", "tgt", "val"], yticks=[-1, 0, 1])
+            below.tick_params(labelleft=k == 0)
+        axes[0].set_ylabel("block of A")
+        axes[len(steps)].set_ylabel("row of V")
+        figure.suptitle("In 800 steps noise becomes weights", x=0.01, ha="left", fontsize=12, fontweight="bold")
+    return figure
+
+
 class Levels(NamedTuple):
     """Mean squared errors on held-out windows to compare a learning curve with."""
 

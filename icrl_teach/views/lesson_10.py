@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from icrl_teach._validate import ArrayLike
-from icrl_teach.figures import STYLE, View, bars, colors, curves, heat_map, new_figure
+from icrl_teach.figures import LINES, STYLE, View, bars, colors, curves, heat_map, new_figure
 
 RECORD = Path(__file__).with_suffix(".npz")
 N_SEEDS, N_STEPS, EVERY = 5, 600, 20
@@ -101,6 +101,31 @@ def weights_picture(rows: np.ndarray, A: np.ndarray, built: np.ndarray) -> Figur
          ax=left)  # fmt: skip
     for ax, matrix, title in ((middle, A, "A learned, seed 0"), (right, built, "βI, centred, at the fitted β")):
         heat_map(matrix, title=title, xlabel="query state", ylabel="source state", digits=1, limit=3.2, ax=ax)
+    return figure
+
+
+def on_their_way_picture(run: Record) -> Figure:
+    """The weights of all seeds by training step, one panel for each of V's three entries and A's three kinds."""
+    source, query = np.indices(run.A.shape[-2:])
+    itself, after = source == query, np.isin(source - query, (1, 2))
+    centred = run.A - run.A.mean(axis=-2, keepdims=True)  # (31, 5, 6, 6)
+    kinds = {"itself": itself, "its successors": after, "all others": ~itself & ~after}
+    panels = {f"V: {name}": run.V[..., i] for i, name in enumerate(("reward", "target", "value"))}
+    panels |= {f"A: {name}": centred[..., kind].mean(axis=-1) for name, kind in kinds.items()}
+    figure, axes = new_figure(2, 3, size=(10.5, 5.2))
+    with matplotlib.rc_context(STYLE):
+        for i, (ax, (name, paths)) in enumerate(zip(axes, panels.items(), strict=True)):
+            for seed, path in enumerate(paths.T):
+                look: Any = {"linestyle": LINES[seed], "color": colors(N_SEEDS)[seed], "linewidth": 1.5}
+                ax.plot(run.steps, path, label=f"seed {seed}", **look)
+            if i < 3:
+                ax.axhline((1, 1, -1)[i], color="black", linewidth=1.0)
+                ax.text(600, (1, 1, -1)[i] - 0.06, "(1, 1, -1)", ha="right", va="top", fontsize=10)
+            ax.set_ylim(*((-1.5, 1.5) if i < 3 else (-1.6, 3.2)))
+            ax.set_title(name)
+            ax.set_xlabel("training step" if i > 2 else "")
+        axes[3].legend(ncols=2, fontsize=9, loc="lower right")
+        figure.suptitle("Reward comes first, then target, and value last", x=0.01, ha="left", fontweight="bold")
     return figure
 
 
