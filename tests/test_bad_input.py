@@ -163,6 +163,7 @@ REFUSED = {
         lambda: sample_tasks("ring", 2, 4, 0.9, torch.Generator()),
         "family is 'ring'; choose one of boyan, loop, random",
     ),
+    "loop of one": (lambda: loop(1, 0.9, rng()), "n_states is 1; .* at least 2"),
     "boyan too short": (lambda: boyan_chain(2, 0.9, rng()), "n_states is 2; .* at least 3"),
     "boyan batch too short": (
         lambda: sample_tasks("boyan", 1, 2, 0.9, torch.Generator()),

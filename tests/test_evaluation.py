@@ -104,6 +104,23 @@ def test_the_network_reads_up_to_the_limit_of_steps_and_one_feature_more(n_steps
     assert evaluate_trajectory(walk, np.eye(3, d)).method == method
 
 
+def test_the_last_depth_that_is_computed_layer_by_layer_takes_any_number_of_states(monkeypatch):
+    monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", 2)
+    monkeypatch.setattr(evaluation, "DEEP", 5)
+    assert evaluate_trajectory(WALK, one_hot(3), n_layers=5).visits.sum() == 10
+    with pytest.raises(ValueError, match="n_layers is 6; with 3 states at most 5 layers"):
+        evaluate_trajectory(WALK, one_hot(3), n_layers=6)
+
+
+def test_a_bootstrap_draw_takes_as_many_walks_as_there_are(monkeypatch, rng):
+    """Three walks that end with 0, 0 and 3: all three draws are the last one in 1 of 27, which is more than 2.5 %."""
+    monkeypatch.setattr(evaluation, "RESAMPLES", 2_000)
+    ticks: list[str] = []
+    walks = Trajectory.of_transitions([0, 0, 0], [0, 0, 3], [0, 0, 0], [1, 1, 1])
+    low, high = bootstrap_interval(walks, one_hot(1), 0.9, 1, 1.0, rng, tick=ticks.append)
+    assert (low[0], high[0]) == (0.0, 3.0) and len(ticks) == 2_000
+
+
 def test_walks_that_were_only_cut_are_read_with_their_flags(monkeypatch):
     """Nothing terminates here, so one cut alone must bring the flags: the network against the operator form."""
     cut = Trajectory.of_transitions([0, 1, 2, 0, 1], [1, 2, 3, -1, 0.5], [1, 2, 0, 1, 2], [0] * 5, [0, 0, 1, 0, 1])

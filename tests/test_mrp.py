@@ -200,7 +200,7 @@ def test_flags_that_cannot_be_are_refused(arguments, message):
 
 def test_steps_that_do_not_connect_are_refused():
     with pytest.raises(ValueError, match=r"step 0 leads to state 2 but step 1 leaves state 1; .* flag step 0"):
-        Trajectory.of_transitions([0, 1], [0.0, 0.0], [2, 0])
+        Trajectory.of_transitions([0, 1, 0], [0.0, 0.0, 0.0], [2, 2, 1])
     with pytest.raises(ValueError, match="next_states holds -1 for a step that did not terminate"):
         Trajectory.of_transitions([0], [0.0], [-1])
     with pytest.raises(ValueError, match="states is empty"):

@@ -274,6 +274,8 @@ def test_new_networks_follow_their_generator():
     assert not torch.equal(first.V, first.A)
     linear, same = (LinearTransformer(2, 3, 0.9, generator=torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(linear.P, same.P) and linear.P.requires_grad
+    torch.manual_seed(5)  # the global generator has no say
+    assert torch.equal(SoftmaxTransformer(2, 1, 0.9).V, SoftmaxTransformer(2, 1, 0.9).V)
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------

@@ -46,8 +46,8 @@ TESTS = {
     "attention.py": ["breaking", "transformer", "prompt_episodes", "bad_input"],
     "transformer.py": ["breaking", "transformer", "prompt_episodes", "bad_input"],
     "pretraining/batches.py": ["pretraining_batches", "pretraining_answers"],
-    "pretraining/answers.py": ["pretraining_answers", "pretraining_losses"],
-    "pretraining/losses.py": ["pretraining_losses", "pretraining_training"],
+    "pretraining/answers.py": ["pretraining_answers", "pretraining_losses", "two_heads", "stock"],
+    "pretraining/losses.py": ["pretraining_losses", "pretraining_training", "stock"],
     "control.py": ["control", "acting"],
     "acting.py": ["acting"],
     "emergence.py": ["emergence"],
@@ -91,6 +91,16 @@ EQUIVALENT = {
         'read = reader(softmax_attention(prompt[..., :d, :], self._weights("A", 0, prompt)[:d, :d]))',
         "0 -> -1",
     ): "this path is taken where all layers have the same A",
+    (
+        "transformer.py",
+        "differs = len(A) > 1 and not torch.equal(A, A[:1].expand_as(A))",
+        "1 -> 0",
+    ): "one layer's A equals itself",
+    (
+        "tasks.py",
+        "first_row = torch.arange(0, n_tasks * S, S, dtype=torch.int32, device=device)",
+        "dtype=torch.int32 -> nothing",
+    ): "decides speed only",
     ("evaluation.py", "RESAMPLES = 200", "200 -> 201"): "the size of a sample",
     ("evaluation.py", "RESAMPLES = 200", "200 -> 199"): "the size of a sample",
     (
