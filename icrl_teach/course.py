@@ -35,12 +35,13 @@ def course_root() -> Path:
 @dataclass
 class CopyReport:
     """What `copy_course` did, as paths below the destination: written anew, brought up to date, the same already, kept
-    because they differ."""
+    as the learner's own; and news, those kept of which another version is installed than the one they began with."""
 
     written: list[Path] = field(default_factory=list)
     updated: list[Path] = field(default_factory=list)
     same: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
+    news: list[Path] = field(default_factory=list)
 
 
 @dataclass
@@ -97,6 +98,8 @@ def _copy(source: Path, destination: Path, name: Path, beside: bool, marker: Mar
     fine = {_digest(content), _digest(stored)}  # the second is what earlier versions of `start` wrote
     if _is_own(destination, name, fine, marker):
         report.kept.append(name)
+        if marker.written.get(name.as_posix()) not in fine:
+            report.news.append(name)
         if not beside:
             return
         name = _free_name(destination, name, fine, marker)

@@ -1,7 +1,8 @@
-"""Lessons in a real browser: JupyterLab on loopback, all cells run, a dial and a training run steered by keyboard."""
+"""Lessons in a real browser: JupyterLab on loopback, all cells run; dials, a training run, predictions by keyboard."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -138,3 +139,60 @@ def test_a_training_run_starts_redraws_and_stops_by_keyboard(server, page, tmp_p
     expect(control.get_by_role("status")).to_contain_text("Stopped", timeout=MILLISECONDS)
     expect(start).to_be_enabled()
     expect(stop).to_be_disabled()
+
+
+ASKED = [
+    """from icrl_teach import predict
+listens = predict("04-who", "How many states does the query hear?", ("one", "two", "all"))
+rate = predict("04-rate", "By what factor does the error shrink?", within=0.05)""",
+    """listens.answer("two")
+rate.answer(0.25)""",
+]
+
+
+def test_predictions_are_made_by_keyboard_marked_and_kept(server, page, tmp_path):
+    from playwright.sync_api import expect
+
+    course = tmp_path / "course"
+    cells = [nbformat.v4.new_code_cell(source) for source in ASKED]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), course / "lessons/asked.ipynb")
+    page.goto(f"{server}/lab/tree/lessons/asked.ipynb?token={TOKEN}")
+    page.wait_for_function(IDLE, timeout=MILLISECONDS)
+    run_cell(page, 0)
+    choice, field = page.get_by_role("radio", name="two"), page.get_by_role("textbox", name="Your prediction:")
+    expect(choice).to_be_visible(timeout=MILLISECONDS)
+    choice.focus()
+    page.keyboard.press("Space")
+    noted = page.get_by_role("status").filter(has_text="Noted: two. The run will tell.")
+    expect(noted).to_be_visible(timeout=MILLISECONDS)
+    field.focus()
+    page.keyboard.type("half")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("That is no number; write one such as 0.5 or 1/2.")).to_be_visible(timeout=MILLISECONDS)
+    field.focus()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("1/3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Noted: 1/3. The run will tell.")).to_be_visible(timeout=MILLISECONDS)
+    run_cell(page, 1)
+    expect(page.get_by_text("Answer: two. You predicted two: right.")).to_be_visible(timeout=MILLISECONDS)
+    expect(page.get_by_text("Answer: 0.25. You predicted 1/3: not this time.")).to_be_visible(timeout=MILLISECONDS)
+    expect(choice).to_be_disabled()
+    expect(field).to_be_disabled()
+    kept = json.loads((course / "progress.json").read_text(encoding="utf-8"))["predictions"]
+    assert kept == {
+        "04-rate": {"said": "1/3", "answer": "0.25", "right": False},
+        "04-who": {"said": "two", "answer": "two", "right": True},
+    }
+
+
+def run_cell(page, index):
+    """Run one cell of the open notebook."""
+    page.evaluate(
+        """index => {
+            window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;
+            return window.jupyterapp.commands.execute('notebook:run-cell');
+        }""",
+        index,
+    )

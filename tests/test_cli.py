@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 from command_line import child, elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
 from guards import ROOT
 from icrl_teach import Trajectory, cli, comparison, doctor, evaluation, mrp_from_env, one_hot, rollout, write_trajectory
+from icrl_teach import course as course_module
 from icrl_teach._progress import progress
 from patience import PATIENCE
 
@@ -767,13 +768,17 @@ def test_lab_starts_a_server_that_asks_for_its_token(course, tmp_path):
         process.wait(timeout=PATIENCE)
 
 
-def test_start_copies_says_what_it_kept_and_how_to_get_the_new_one(tmp_path):
+def test_start_copies_says_what_it_kept_and_how_to_get_the_new_one(tmp_path, monkeypatch):
     assert run("start", tmp_path / "mine").exit_code == 0
     changed = next((tmp_path / "mine/lessons").glob("0*.ipynb"))
     changed.write_text("mine")
-    again = run("start", tmp_path / "mine")
-    assert f"kept your lessons/{changed.name}" in again.output.replace("\\", "/")
-    assert "--beside" in again.output
+    again = run("start", tmp_path / "mine").output
+    assert again.startswith("1 file that you ran or changed: left as you have them.\n") and "kept" not in again
+    real = course_module.without_outputs
+    monkeypatch.setattr(course_module, "without_outputs", lambda notebook: real(notebook) + b"\n")  # a new version
+    newer = run("start", tmp_path / "mine").output.replace("\\", "/")
+    assert newer.startswith(f"kept your lessons/{changed.name}, of which another version is installed\n")
+    assert "--beside" in newer and "that you had not touched were brought up to date" in newer
     assert changed.read_text() == "mine"
     assert run("start", tmp_path / "mine", "--beside").output.startswith("kept your")
     assert changed.with_suffix(".new.ipynb").exists()

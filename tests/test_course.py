@@ -133,8 +133,20 @@ def test_a_copy_of_an_earlier_start_keeps_its_outputs(versions):
         assert (report.same, report.written, report.updated, report.kept) == ([SHEET, LESSON], [], [], [])
         assert course_files(mine) == before
     release(2)
-    assert copy_course(mine).kept == [SHEET, LESSON]
+    report = copy_course(mine)
+    assert report.kept == report.news == [SHEET, LESSON]
     assert course_files(mine) == before
+
+
+def test_what_a_learner_ran_is_no_news_until_there_is_another_version(versions):
+    release, _, mine = versions
+    copy_course(mine)
+    (mine / LESSON).write_text("ran")
+    report = copy_course(mine)
+    assert (report.kept, report.news) == ([LESSON], [])
+    release(2)
+    report = copy_course(mine)
+    assert (report.kept, report.news) == ([LESSON], [LESSON])
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{", '{"written": 3}', '{"written": {}, "outputs": []}', "[" * 100_000])
