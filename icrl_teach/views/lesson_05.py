@@ -56,6 +56,6 @@ def margin_view(gamma: float, tau: float) -> View:
     )
     numbers = (
         f"smallest diagonal {np.diag(M).min():.3f}   line (1 + gamma) / 2 {(1 + gamma) / 2:.3f}   margin C {C:+.3f}\n"
-        f"{found} Spectral radius {rate:.3f}; at alpha = 1 it cannot be below gamma, {gamma:.3f}."
+        f"{found}\nSpectral radius {rate:.3f}; at alpha = 1 it cannot be below gamma, {gamma:.3f}."
     )
     return View(figure, alt, numbers)

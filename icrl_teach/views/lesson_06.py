@@ -48,7 +48,7 @@ def attention_view(beta: float, query: int, kind: str) -> View:
     row = "   ".join(f"{name} {w:+.3f}" for name, w in zip(NAMES[:-1], weights + 0.0, strict=True))
     numbers = (
         f"{kind} attention, beta {beta:.3g}, query column {query} ({NAMES[query]})\n"
-        f"weights        {row}   query: masked\n"
+        f"weights        {row}\n"
         f"sum of weights {total:+.3f}   smallest {weights.min() + 0.0:+.3f}   {word} of the rewards {average:+.3f}"
     )
     alt = (
