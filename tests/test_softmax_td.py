@@ -274,3 +274,25 @@ def test_at_lambda_1_the_limit_is_the_mean_return_with_the_last_value_as_its_tai
         G = walk.rewards[k] + 0.9 * G
         means[walk.states[k]].append(G)
     assert_close(v, [np.mean(means[s]) for s in walk.states], 1e-9)
+
+
+@given(contexts(), st.floats(0.0, 6.0))
+def test_features_of_one_length_make_attention_a_nadaraya_watson_smoother(c, beta):
+    x = c.features / np.maximum(np.linalg.norm(c.features, axis=1, keepdims=True), 1e-9)
+    assume(np.allclose(np.linalg.norm(x, axis=1), 1.0))
+    squared = ((x[:, None] - x[None, :-1]) ** 2).sum(axis=-1)
+    bumps = np.exp(-beta * squared / 2)  # Gaussians of width 1 / sqrt(beta) around each query
+    assert_close(softmax_weights(x, x[:-1], beta), bumps / bumps.sum(axis=1, keepdims=True), 1e-12)
+
+
+@given(seeds, st.floats(0.5, 6.0), st.floats(0.0, 0.8))
+def test_a_state_never_left_ends_where_the_limits_of_the_others_say(seed, beta, gamma):
+    rng = np.random.default_rng(seed)
+    states = np.append(rng.permutation(np.r_[0:3, rng.integers(0, 3, size=6)]), 3)  # 3: met last, never left
+    x = rng.normal(size=(4, 3))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    path = weighted_softmax_td(x[states], rng.normal(size=9), gamma, 3000, beta=beta)
+    assume(np.abs(path[-1] - path[-2]).max() < 1e-13)  # a slow or divergent case has no limit to compare
+    M, limits = empirical_operators(Trajectory(states, np.zeros(9)), x, beta)[0], path[-1]
+    by_state = np.array([limits[np.flatnonzero(states == s)[0]] for s in range(4)])
+    assert_close(by_state[3], M[3, :3] @ np.linalg.solve(M[:3, :3], by_state[:3]), 1e-7)
