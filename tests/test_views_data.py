@@ -1,5 +1,6 @@
 """A view draws what its lesson computes: the data that both write down are the same."""
 
+import re
 from importlib import import_module
 from xml.etree import ElementTree
 
@@ -55,6 +56,24 @@ def test_lesson_00_a_prompt_is_drawn_as_it_is():
     assert len(hatched) == 2 and all(x > 1.5 for x in hatched)  # the query's reward and target are not known
 
 
+def shown_at_each_second(styles, period):
+    """Which frame shows in the middle of each fifth of a period, by the rules of CSS: in its animation's time a frame
+    shows in the first fifth of each round; before and after, only the last one does."""
+    found = []
+    for tick in range(25):
+        visible = []
+        for frame, style in enumerate(styles):
+            delay, rounds = map(
+                float, re.fullmatch(r"animation-delay:(.*)s;animation-iteration-count:(.*)", style).groups()
+            )
+            time = period * (tick + 0.5) / 5 - delay
+            running = 0 <= time < rounds * period
+            visible += [frame] if (time % period < period / 5 if running else frame == len(styles) - 1) else []
+        assert len(visible) == 1, (tick, visible)
+        found += visible
+    return found
+
+
 def test_lesson_00_news_is_a_frame_a_layer_and_the_same_again_as_rows_for_paper():
     values = np.random.default_rng(0).uniform(size=(5, 3))
     root = ElementTree.fromstring(view("00").news_svg(values))
@@ -65,8 +84,8 @@ def test_lesson_00_news_is_a_frame_a_layer_and_the_same_again_as_rows_for_paper(
         assert shown == [[f"layer {layer}", *(f"{v:.2f}" for v in row)] for layer, row in enumerate(values)]
         fills = [[int(rect.get("fill")[1:3], 16) for rect in group.iter(f"{svg}rect")] for group in groups]
         np.testing.assert_array_equal(np.argsort(fills), np.argsort(-values))  # less red = larger
-    delays = [group.get("style") for group in root.iter(f"{svg}g") if group.get("class") == "frame"]
-    assert delays == ["animation-delay:0s", *(f"animation-delay:{-1.2 * left:g}s" for left in (4, 3, 2, 1))]
+    frames = [group.get("style") for group in root.iter(f"{svg}g") if group.get("class") == "frame"]
+    assert shown_at_each_second(frames, 1.2 * 5) == [*(3 * [0, 1, 2, 3, 4]), *(10 * [4])]
     assert root.find(f"{svg}title") is not None and root.find(f"{svg}script") is None
 
 

@@ -61,8 +61,8 @@ def prompt_figure(names: Sequence[str], rows: np.ndarray) -> Figure:
 def news_picture(values: np.ndarray) -> HTML:
     """The values of a corridor's squares, (L+1, S), as they change from layer to layer.
 
-    Above, a frame a layer, one after the other; below, all frames as rows, which is also what paper shows. No script:
-    the moving part is style inside an SVG, and stands still where a reader's system asks for less motion.
+    Above, a frame a layer, one after the other, three times; below, all frames as rows, which is also what paper shows.
+    No script: the moving part is style inside an SVG, and stands still where a reader's system asks for less motion.
     """
     svg, last = news_svg(values), len(values) - 1
     alt = (
@@ -83,13 +83,16 @@ def news_svg(values: np.ndarray) -> str:
         'font-family="DejaVu Sans, sans-serif" font-size="14" text-anchor="middle">',
         "<title>News moves back through a corridor, one square a layer</title><style>.frame{opacity:0}"
         f".frame:nth-of-type({count}){{opacity:1}}@media screen and (prefers-reduced-motion:no-preference){{"
-        f".frame,.frame:nth-of-type({count}){{animation:show {SECONDS * count:g}s steps(1) infinite}}}}"
+        f".frame,.frame:nth-of-type({count}){{animation:show {SECONDS * count:g}s steps(1)}}}}"
         f"@keyframes show{{0%{{opacity:1}}{share:g}%{{opacity:0}}100%{{opacity:0}}}}</style>",
         f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     for layer, row in enumerate(values):
-        delay = f"animation-delay:{0.0 - SECONDS * (-layer % count):g}s"
-        parts.append(f'<g class="frame" style="{delay}">{_squares(row, f"layer {layer}", 34, 66)}</g>')
+        # Three rounds. The last frame's animation ends where its third turn begins, so that it stays, by its style;
+        # those between end where a fourth would begin.
+        rounds = f"animation-iteration-count:{3 if layer in (0, count - 1) else 4}"
+        when = f"animation-delay:{0.0 - SECONDS * (-layer % count):g}s;{rounds}"
+        parts.append(f'<g class="frame" style="{when}">{_squares(row, f"layer {layer}", 34, 66)}</g>')
     names = "".join(f'<text x="{156 + 92 * s}" y="26">square {s}</text>' for s in range(values.shape[1]))
     rows = "".join(
         f'<g class="row">{_squares(row, f"layer {layer}", 128 + 30 * layer, 26)}</g>'
