@@ -277,9 +277,16 @@ def _targets(
     return np.array(targets)
 
 
-def _off_the_end(v: Any, states: Any, rewards: Any, gamma: float, m: int) -> np.ndarray:
+def _off_the_end(
+    v: Any, states: Any, rewards: Any, gamma: float, m: int, *, late: int = 0, discounted: bool = True
+) -> np.ndarray:
+    """As the sheet's broken version, which runs off the end, with its two other faults or without."""
+    weight = gamma**m if discounted else 1.0
     return np.array(
-        [sum(gamma**i * rewards[k + i] for i in range(m)) + gamma**m * v[states[k + m]] for k in range(len(rewards))]
+        [
+            sum(gamma ** (i + late) * rewards[k + i] for i in range(m)) + weight * v[states[k + m]]
+            for k in range(len(rewards))
+        ]
     )
 
 
@@ -291,6 +298,9 @@ check_m_step_targets = Check(
         (
             "it still runs off the end of the walk. Near the end fewer than m steps are left: take those.",
             _off_the_end,
+            partial(_off_the_end, late=1),
+            partial(_off_the_end, discounted=False),
+            partial(_off_the_end, late=1, discounted=False),
         ),
         (
             "one fault is left: the last guess is m steps away, so it counts gamma^m.",
@@ -346,6 +356,12 @@ def _limit(
     return v
 
 
+def _never_left_line(states: Any, rewards: Any, gamma: float, m: int, n_states: int) -> np.ndarray:
+    """The equations without a line for states that were never left."""
+    A = np.diag(np.bincount(states[:-1], minlength=n_states).astype(float))
+    return np.linalg.solve(A, A @ _limit(states, rewards, gamma, m, n_states))
+
+
 def _moved_query(states: Any, rewards: Any, gamma: float, m: int, n_states: int) -> np.ndarray:
     v = _limit(states, rewards, gamma, m, n_states)
     v[~np.isin(np.arange(n_states), states[:-1])] = np.nan
@@ -365,7 +381,11 @@ check_m_step_limit = Check(
             partial(_limit, power="m"),
         ),
         ("near the end the guess of the last state is missing.", partial(_limit, at_the_end=0.0)),
-        ("a state that was never left became NaN or broke the solve: give it 0.", _moved_query),
+        ("a state that was never left became NaN: give it 0.", _moved_query),
+        (
+            "a state that was never left has a line of zeros in A, and A is singular: put 1 on the diagonal there.",
+            _never_left_line,
+        ),
     ],
     hint="ask the first hint: hint(1).",
     says="the table at which the m-step learner stands still, for m = 1, 3 and 30.",

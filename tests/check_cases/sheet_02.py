@@ -87,6 +87,15 @@ def targets(v, states, rewards, gamma, m):
     return found
 
 
+def as_given_in_the_sheet(v, states, rewards, gamma, m):
+    found = np.zeros(len(rewards))
+    for k in range(len(rewards)):
+        for i in range(m):
+            found[k] += gamma ** (i + 1) * rewards[k + i]
+        found[k] += v[states[k + m]]
+    return found
+
+
 def targets_by_rounds(v, states, rewards, gamma, m):
     """An m-step target is a reward plus gamma times the next step's target of m - 1 steps."""
     target = v[states]
@@ -151,6 +160,7 @@ CASES = [
         check_m_step_targets,
         right=[targets, targets_by_rounds],
         wrong=[
+            (as_given_in_the_sheet, "runs off the end"),
             (lambda v, s, r, g, m: targets(v, s, r, g, m + 1), "by hand"),
             (lambda v, s, r, g, m: targets(v, s, r, g, m) - v[s[:-1]], "by hand"),
             (
@@ -165,6 +175,7 @@ CASES = [
         wrong=[
             (lambda s, r, g, m, S: limit_by_iteration(s, r, g, m, S, rounds=3), "hint(1)"),
             (lambda s, r, g, m, S: limit(s, r, g, 1, S), "limit for m = 1"),
+            (lambda s, r, g, m, S: np.linalg.solve(np.zeros((S, S)), r[:S]), "put 1 on the diagonal there"),
         ],
     ),
 ]
