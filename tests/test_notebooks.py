@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 import sys
 from importlib import import_module
 
@@ -74,6 +76,15 @@ def test_every_prediction_carries_its_lesson_s_number_and_is_answered_once_below
     for name, variable, index in asked:
         places = [i for i, c in enumerate(sheet.cells) if c.cell_type == "code" and f"{variable}.answer(" in c.source]
         assert len(places) == 1 and places[0] >= index, f"{name}: {variable}.answer(...) stands in cells {places}"
+
+
+@notebook
+def test_the_answer_to_a_prediction_is_computed_and_not_typed(path):
+    for cell in guards.code_cells(guards.read(path)):
+        for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "", cell.source, flags=re.MULTILINE))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "answer":
+                typed = [ast.unparse(each) for each in node.args if isinstance(each, ast.Constant)]
+                assert not typed, f"{ast.unparse(node)} says what the lesson should compute"
 
 
 def test_no_two_predictions_have_one_name():
