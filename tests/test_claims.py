@@ -1,4 +1,4 @@
-"""Sentences of lessons 06 to 08 whose right value is a number that could drift: each stands here as a test."""
+"""Sentences of lessons and sheets 06 to 08 whose right value could drift: each stands here as a test."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from icrl_teach import (
+    Trajectory,
     boyan_chain,
     build_prompt,
     certainty_equivalence_value,
@@ -110,3 +111,94 @@ def test_features_of_unequal_length_can_diverge_and_arrows_of_equal_length_do_no
             radii[name].append(np.abs(np.linalg.eigvals(np.eye(8) - M + 0.8 * Q)).max())
     assert max(radii["equal"]) < 1 + 1e-9
     assert 0 < np.mean(np.array(radii["unequal"]) > 1 + 1e-9) < 0.4
+
+
+def turned_round(states, rewards, gamma, closed=False):
+    """Counts of a walk run backwards, and the value it leads to. closed: the first column came from the last."""
+    n, S = len(rewards), int(states.max()) + 1
+    visits, paid = np.bincount(states[:-1], minlength=S), np.bincount(states[:-1], weights=rewards, minlength=S)
+    came = np.zeros((S, S))
+    for j in range(0 if closed else 1, n):
+        came[states[j], states[(j - 1) % n]] += 1
+    return np.linalg.solve(np.diag(visits) - gamma * came, paid), visits
+
+
+def walk_of(seed, S=5, n=60):
+    """States 0 to S-1, each left at least once, and a reward for every step."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.permutation(S), rng.integers(S, size=n + 1 - S)]), rng.standard_normal(n)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_backward_shift_rests_at_the_value_of_the_chain_run_backwards(seed):
+    """Lesson 07, fault 5, and sheet 07, 07.5: layers with the shift turned round, against one solve."""
+    states, rewards = walk_of(seed)
+    Z = build_prompt(2.0 * np.eye(5)[states], rewards)
+    V, A = td_parameters(5)
+    for _ in range(800):
+        Z = Z + V @ Z @ masked_softmax(Z, A)
+        Z[-2] = 0.0
+        Z[-2, 1:] = 0.8 * Z[-1, :-1]
+    value, _ = turned_round(states, rewards, 0.8)
+    np.testing.assert_allclose(Z[-1].numpy(), value[states], atol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_forward_and_backward_have_the_same_mean_over_visits_but_for_the_ends(seed):
+    states, rewards = walk_of(seed)
+    ahead = certainty_equivalence_value(Trajectory(states, rewards), 0.8)
+    back, visits = turned_round(states, rewards, 0.8)
+    ends = 0.8 * (ahead[states[-1]] - ahead[states[0]] + back[states[-2]]) / (1 - 0.8)
+    assert visits @ ahead - visits @ back == pytest.approx(ends, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_where_one_state_pays_forward_and_backward_agree_there_on_a_closed_walk(seed):
+    states, rewards = walk_of(seed)
+    states[-1] = states[0]
+    rewards = np.where(states[:-1] == 3, rewards, 0.0)
+    ahead = certainty_equivalence_value(Trajectory(states, rewards), 0.8)
+    back, _ = turned_round(states, rewards, 0.8, closed=True)
+    assert ahead[3] == pytest.approx(back[3], abs=1e-10)
+    assert np.abs(ahead - back).max() > 1e-3  # and only there
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_common_level_shrinks_by_gamma_a_layer_at_any_temperature(seed):
+    """Lesson 08, section 4."""
+    rng = np.random.default_rng(seed)
+    chain = sample_family("random", 6, 0.8, rng)
+    M, Q, _ = empirical_operators(chain.sample(200, rng), one_hot(6, rng.uniform(0.1, 6.0)))
+    np.testing.assert_allclose((np.eye(6) - M + 0.8 * Q) @ np.ones(6), 0.8, atol=1e-12)
+
+
+@pytest.mark.parametrize(("low", "high", "n_layers"), [(0.2, 1.8, 3), (0.2, 1.8, 12), (0.5, 1.1, 5)])
+def test_no_other_steps_have_a_smaller_worst_factor_than_the_chosen_ones(low, high, n_layers):
+    """Sheet 08, 08.6: Chebyshev's worst factor is 1 / T_L, and steps near or far from his are worse."""
+    angle = np.pi * (2 * np.arange(n_layers) + 1) / (2 * n_layers)
+    steps, grid = 2 / (low + high + (high - low) * np.cos(angle)), np.linspace(low, high, 4001)
+
+    def worst(alphas):
+        return np.abs(np.prod(1 - np.outer(alphas, grid), axis=0)).max()
+
+    best = 1 / np.cosh(n_layers * np.arccosh((high + low) / (high - low)))
+    assert worst(steps) == pytest.approx(best, rel=1e-6)
+    rng = np.random.default_rng(n_layers)
+    others = [steps * rng.uniform(1 - size, 1 + size, n_layers) for size in (0.01, 0.1, 0.5) for _ in range(100)]
+    others += [1 / rng.uniform(low, high, n_layers) for _ in range(100)] + [np.full(n_layers, 2 / (low + high))]
+    assert min(map(worst, others)) >= best * (1 - 1e-9)
+
+
+def test_places_on_a_circle_fetch_the_next_column_and_features_cannot():
+    """Sheet 07, 07.6, and lesson 07, section 6: two halls get one attention, whatever the score of features."""
+    n = 20
+    angle = 2 * np.pi / (n + 1)
+    p = np.stack([np.cos(angle * np.arange(n + 1)), np.sin(angle * np.arange(n + 1))])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    E = torch.softmax(torch.as_tensor(1000.0 * p.T @ turn @ p), dim=0).numpy()
+    np.testing.assert_allclose(E[:, :n], np.eye(n + 1, k=-1)[:, :n], atol=1e-12)
+    x = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 1, 2]].T
+    for seed in range(5):
+        A = torch.as_tensor(np.random.default_rng(seed).normal(size=(3, 3)))
+        E = torch.softmax(x.T @ A @ x, dim=0)
+        np.testing.assert_allclose(E[:, 1], E[:, 3])
