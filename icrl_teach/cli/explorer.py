@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from icrl_teach._files import atomic_write
-from icrl_teach.web.explorer import page_text
 
 
 @click.command("explorer")
@@ -19,6 +18,8 @@ def command(output: Path | None) -> None:
 
     It is one file, which needs no kernel and no network.
     """
+    from icrl_teach.web.explorer import page_text  # loads ipywidgets
+
     if output is not None and output.exists():
         raise ValueError(f"--output is {output}, which exists already; nothing is overwritten: choose another name")
     path = output if output is not None else Path(tempfile.mkdtemp(prefix="icrl-teach-")) / "explorer.html"
