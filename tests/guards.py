@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -22,6 +23,18 @@ def read(path: Path) -> NotebookNode:
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def packed_lines(notebook: NotebookNode, columns: int, nodes: int) -> list[str]:
+    """Lines of code that are wider than so many columns, or hold more nodes of the syntax tree: several in one."""
+    found = []
+    for cell in code_cells(notebook):
+        source = re.sub(r"^[%!].*$", "", cell.source, flags=re.MULTILINE)
+        held = Counter(node.lineno for node in ast.walk(ast.parse(source)) if hasattr(node, "lineno"))
+        for number, line in enumerate(source.splitlines(), start=1):
+            if len(line) > columns or held[number] > nodes:
+                found.append(f"{cell.id}, line {number}: {len(line)} columns, {held[number]} nodes: {line.strip()}")
+    return found
 
 
 def explorers(notebook: NotebookNode) -> list[tuple[str, dict[str, str]]]:

@@ -8,6 +8,7 @@ import re
 import sys
 from importlib import import_module
 
+import nbformat
 import pytest
 
 import guards
@@ -16,6 +17,7 @@ from icrl_teach import figures, widgets
 from icrl_teach.validation import config, engine, update
 
 WITHOUT_A_SHEET = {"00_start_here"}
+COLUMNS, NODES = 100, 36  # of a line of code, so that a cell's twelve lines are not twenty packed ones
 IGNORED_CELLS = 0  # cells tagged nbval-ignore-output; raise only with a reason that a run cannot repeat
 
 lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
@@ -34,6 +36,19 @@ def test_a_stored_notebook_keeps_the_standard(path):
     report = engine.validate([path], config.load(None, path), run=False)
     assert report.outcomes[0].profile == {"lessons": "lesson", "solutions": "sheet"}[path.parent.name]
     assert [finding.line() for finding in report.findings if finding.level == "error"] == []
+
+
+@notebook
+def test_twelve_lines_are_twelve_lines(path):
+    assert guards.packed_lines(guards.read(path), COLUMNS, NODES) == []
+
+
+def test_a_packed_line_is_seen():
+    cells = [
+        nbformat.v4.new_code_cell(source) for source in (f"x = {'1' * 97}", "x = [" + "a[i] + 1, " * 8 + "]", "x = 1")
+    ]
+    seen = guards.packed_lines(nbformat.v4.new_notebook(cells=cells), COLUMNS, NODES)
+    assert [line.split(":")[0] for line in seen] == [f"{cell.id}, line 1" for cell in cells[:2]]
 
 
 def test_cells_left_uncompared_are_counted():
