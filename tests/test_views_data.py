@@ -233,3 +233,24 @@ def test_lesson_10_each_panel_holds_one_kind_of_weight_of_every_seed():
     others = [last[i, j] for j in range(6) for i in range(6) if i not in (j, j + 1, j + 2)]
     for path, kind in zip(paths[3:], (last.diagonal(), successors, others), strict=True):
         assert np.isclose(path[2, -1], np.mean(kind))
+
+
+def test_lesson_11_a_small_share_kept_brings_what_two_shops_differ_by():
+    from icrl_teach.views.lesson_11 import ENTRY, GOES_TO, exact_gains, the_shop
+
+    old, share = the_shop(), 1e-6
+    for page, gain in enumerate(exact_gains(share)):
+        better, stays = GOES_TO.copy(), GOES_TO[page].sum()
+        better[page] *= (stays + share * (1.0 - stays)) / stays
+        new = np.linalg.solve(np.eye(6) - better, old.reward)
+        assert np.isclose(gain, 1000.0 * ENTRY @ (new - old.value()), rtol=1e-4)
+
+
+def test_lesson_11_the_decision_s_picture_holds_exits_gains_and_their_interval():
+    from icrl_teach.views.lesson_11 import decision_picture
+
+    exits, gain = np.array([3.0, 1.0]), np.array([5.0, 8.0])
+    left, right = decision_picture(["a", "b"], exits, gain, (gain - 1.0, gain + 2.0)).axes
+    assert [bar.get_height() for bar in left.patches] == exits.tolist()
+    assert right.lines[0].get_xdata().tolist() == gain.tolist()
+    assert [path[:, 0].tolist() for path in right.collections[0].get_segments()] == [[4.0, 7.0], [7.0, 10.0]]
