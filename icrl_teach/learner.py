@@ -20,6 +20,7 @@ RECORD = "progress.json"
 SWITCH = "ICRL_TEACH_PROGRESS"
 SCHEMA = 1
 LARGEST = 2**20  # bytes; the record of the whole course has a few thousand
+STRANGE = "checks or predictions are not as we write them"
 ABOUT = "What you have done in the course: icrl-teach progress shows it. It stays on this computer."
 
 
@@ -74,16 +75,19 @@ def record_in(text: str) -> Record:
     if schema != SCHEMA:
         raise Unreadable("it states no schema that we know")
     try:
-        checks = {str(sheet): sorted(set(names)) for sheet, names in content["checks"].items()}
-        predictions = {str(name): Said(**said) for name, said in content["predictions"].items()}
-    except (KeyError, TypeError, AttributeError):
-        raise Unreadable("checks or predictions are not as we write them") from None
-    if not all(isinstance(name, str) for names in checks.values() for name in names) or not all(
-        isinstance(s.said, str | None) and isinstance(s.answer, str) and isinstance(s.right, bool)
-        for s in predictions.values()
+        passed, made = content["checks"].items(), content["predictions"].items()
+        predictions = {name: Said(said["said"], said["answer"], said["right"]) for name, said in made}
+        texts = [name for _, names in passed for name in names] + [said.answer for said in predictions.values()]
+        json.dumps(content, ensure_ascii=False).encode()  # half a letter, as "\\ud800", could never be written again
+    except (KeyError, TypeError, AttributeError, UnicodeEncodeError):
+        raise Unreadable(STRANGE) from None
+    if not (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(names, list) for _, names in passed)
+        and all(isinstance(s.said, str | None) and isinstance(s.right, bool) for s in predictions.values())
     ):
-        raise Unreadable("checks or predictions are not as we write them")
-    return Record(checks, predictions)
+        raise Unreadable(STRANGE)
+    return Record({sheet: sorted(set(names)) for sheet, names in passed}, predictions)
 
 
 def home(here: Path | None = None) -> Path | None:

@@ -156,6 +156,29 @@ def test_a_record_is_read_as_it_was_written(changes):
     assert record_in(record.text()).text() == record.text()
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["04", "said", "answer", "right"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON, JSON, st.sampled_from([1, 2, "1", None, True]))
+def test_whatever_stands_in_the_file_is_a_record_or_refused_as_none(checks, made, schema):
+    text = json.dumps({"schema": schema, "checks": checks, "predictions": made})
+    with contextlib.suppress(Unreadable, NotKept):
+        record = record_in(text)
+        assert record_in(record.text()) == record
+
+
+def test_what_a_learner_wrote_besides_is_no_damage():
+    said = {"said": None, "answer": "b", "right": False, "why": "a guess"}
+    text = json.dumps({"schema": 1, "mine": 1, "checks": {}, "predictions": {"a": said}})
+    assert record_in(text) == Record({}, {"a": Said(None, "b", False)})
+
+
 @given(CHANGES, CHANGES, st.randoms())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_two_kernels_in_turn_lose_nothing_and_the_first_prediction_stays(tmp_path, one, other, random):
@@ -243,6 +266,8 @@ DAMAGED = {
     "a schema of text": '{"schema": "1", "checks": {}, "predictions": {}}',
     "no predictions": '{"schema": 1, "checks": {}}',
     "checks that are no lists": '{"schema": 1, "checks": {"04": 3}, "predictions": {}}',
+    "half a letter": '{"schema": 1, "checks": {"04": ["\\ud800"]}, "predictions": {}}',
+    "a check that is a text": '{"schema": 1, "checks": {"04": "scores"}, "predictions": {}}',
     "checks that are numbers": '{"schema": 1, "checks": {"04": [3]}, "predictions": {}}',
     "checks of many kinds": '{"schema": 1, "checks": {"04": [3, "a", {}]}, "predictions": {}}',
     "a prediction without an answer": '{"schema": 1, "checks": {}, "predictions": {"04-w": {"said": "a"}}}',
