@@ -20,7 +20,7 @@ hint = graded_hints(
     "Eigenvalues may be complex: |1 - alpha lambda|^2 = 1 - 2 alpha Re(lambda) + alpha^2 |lambda|^2. For which "
     "alpha > 0 is this 1 again?",
     "That is alpha = 2 Re(lambda) / |lambda|^2. The first direction to grow decides, so take the smallest over all "
-    "eigenvalues. One with Re(lambda) <= 0 grows at every step: then return 0.",
+    "eigenvalues. If one has Re(lambda) <= 0, no step makes it shrink: then return 0.",
 )
 
 
@@ -173,6 +173,10 @@ check_wrong_cell = Check(
             _of_cell(lambda s, t, v, M, Q, g: (t, s, v)),
         ),
         (
+            "rows and columns are counted from 0, as Python does.",
+            _of_cell(lambda s, t, v, M, Q, g: (s + 1, t + 1, v)),
+        ),
+        (
             "this is what should stand there. Return what does stand there.",
             _of_cell(lambda s, t, v, M, Q, g: (s, t, M[s, t])),
         ),
@@ -322,7 +326,7 @@ check_tau_for_deadline = Check(
             lambda v, g, n, e: _deadline(v, g, 1, 1.0),
         ),
     ],
-    hint="a layer must keep at most shrink ** (1 / n_layers); from there to C, to the rarest diagonal, to tau.",
+    hint="a layer may keep shrink ** (1 / n_layers). Set 2 (1 - m) + gamma to that; m is M(s, s) of the rarest state.",
     says="this tau is the bluntest that can promise the deadline.",
 )
 
@@ -370,14 +374,16 @@ def _limits(A: np.ndarray) -> np.ndarray:
     return 2.0 * lam.real / np.abs(lam) ** 2
 
 
-def _from_spectrum(rule: Callable[[np.ndarray], float]) -> Callable:
-    """A step worked out from the eigenvalues of M - gamma Q by a mistaken rule; 0 where one has no positive part."""
+def _from_spectrum(rule: Callable[[np.ndarray], float]) -> tuple[Callable, Callable]:
+    """A mistaken rule for the eigenvalues of M - gamma Q: 0 where one has no positive part, and without that look."""
 
-    def step(M: np.ndarray, Q: np.ndarray, gamma: float) -> float:
-        lam = np.linalg.eigvals(M - gamma * Q)
-        return float(rule(lam)) if lam.real.min() > 0 else 0.0
+    def bare(M: np.ndarray, Q: np.ndarray, gamma: float) -> float:
+        return float(rule(np.linalg.eigvals(M - gamma * Q)))
 
-    return step
+    def guarded(M: np.ndarray, Q: np.ndarray, gamma: float) -> float:
+        return bare(M, Q, gamma) if np.linalg.eigvals(M - gamma * Q).real.min() > 0 else 0.0
+
+    return guarded, bare
 
 
 def _positive_only(M: np.ndarray, Q: np.ndarray, gamma: float) -> float:
@@ -397,25 +403,24 @@ check_largest_step = Check(
         ("an eigenvalue with negative real part was skipped. It counts: no positive step helps.", _positive_only),
         (
             "the square is missing: the step is 2 Re(lambda) / |lambda|^2.",
-            _from_spectrum(lambda lam: (2.0 * lam.real / np.abs(lam)).min()),
+            *_from_spectrum(lambda lam: (2.0 * lam.real / np.abs(lam)).min()),
         ),
         (
             "only the eigenvalue of largest modulus was asked. A smaller one can be complex and stop shrinking first.",
-            _from_spectrum(lambda lam: 2.0 * (1.0 / lam[np.abs(lam).argmax()]).real),
+            *_from_spectrum(lambda lam: 2.0 * (1.0 / lam[np.abs(lam).argmax()]).real),
         ),
         (
             "2 / |lambda| is right for real eigenvalues only. Take 2 Re(lambda) / |lambda|^2.",
-            _from_spectrum(lambda lam: 2.0 / np.abs(lam).max()),
-            lambda M, Q, g: 2.0 / np.abs(np.linalg.eigvals(M - g * Q)).max(),
+            *_from_spectrum(lambda lam: 2.0 / np.abs(lam).max()),
         ),
         (
             "the imaginary parts were dropped. They turn the error round and need smaller steps.",
-            _from_spectrum(lambda lam: 2.0 / lam.real.max()),
-            lambda M, Q, g: 2.0 / np.linalg.eigvals(M - g * Q).real.max(),
+            *_from_spectrum(lambda lam: 2.0 / lam.real.max()),
+            lambda M, Q, g: (2.0 / np.linalg.eigvals(M - g * Q).real).min(),
         ),
         (
             "this is the most patient direction. The first one to grow decides: take the smallest.",
-            _from_spectrum(lambda lam: (2.0 * lam.real / np.abs(lam) ** 2).max()),
+            *_from_spectrum(lambda lam: (2.0 * lam.real / np.abs(lam) ** 2).max()),
         ),
         (
             "these are eigenvalues of M alone. A layer subtracts alpha (M - gamma Q).",

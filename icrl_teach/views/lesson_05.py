@@ -38,7 +38,7 @@ def margin_view(gamma: float, tau: float) -> View:
     if C > 0:
         lines["bound 1 - 2C"] = error[0] * bound**layers
     figure, (left, right) = new_figure(1, 2, size=(10.0, 4.2), fitted=False)
-    gershgorin_rows(M, gamma, "ABCD", title=f"Rows of M: margin C = {C:+.3f}", ax=left)
+    gershgorin_rows(M, gamma, title=f"Rows of M: margin C = {C:+.3f}", ax=left)
     left.set_xlim(-0.75, 1.06)
     promise = f"Bound holds: at most {bound:.3f} a layer" if C > 0 else "No margin, no promise from the bound"
     curves(layers, lines, title=promise, xlabel="layer", ylabel="largest error to the fixed point",

@@ -60,8 +60,8 @@ def wrong_by_mean(layer, M, Q, gamma):
     return row, column, (value + M[row, column]) / 2
 
 
-def worst_by_row(layer):
-    row = layer[np.abs(layer).sum(axis=1).argmax()]
+def worst_by_row(B):
+    row = B[np.abs(B).sum(axis=1).argmax()]
     return np.where(row >= 0, 1.0, -1.0)
 
 
@@ -159,7 +159,7 @@ CASES = [
     Case(
         checks.check_tau_for_deadline,
         right=[deadline_by_formula, deadline_by_odds],
-        wrong=[(deadline_rounded, "from there to C"), (lambda v, g, n, e: np.array([1.0, 2.0]), "expected shape")],
+        wrong=[(deadline_rounded, "of the rarest state"), (lambda v, g, n, e: np.array([1.0, 2.0]), "expected shape")],
     ),
     Case(
         checks.check_largest_step,
