@@ -304,8 +304,10 @@ check_tau_for_deadline = Check(
             lambda v, g, n, e: _deadline(v, g, n, e, per_margin=1.0),
         ),
         (
-            "every layer is asked to do the whole work. n_layers of them multiply: take the n-th root.",
+            "each layer is asked for too much. n_layers factors multiply: a layer may keep shrink ** (1 / n_layers).",
             lambda v, g, n, e: _deadline(v, g, 1, e),
+            lambda v, g, n, e: _deadline(v, g, 1, e / n),
+            lambda v, g, n, e: _deadline(v, g, 1, e**n),
         ),
         (
             "the work was divided by the layers. Factors multiply: shrink ** (1 / n_layers).",
