@@ -15,6 +15,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 SECTIONS = (
     "constructed network",
     "operator form",
+    "acting",
     "batched sampling",
     "a user's log",
     "pretraining",
