@@ -123,8 +123,8 @@ def _numbers(layer: int, query: int, trace: np.ndarray, E: np.ndarray, values: n
     return (
         f"layer {layer}, position {query} ({NAMES[state]}): value {trace[layer, value_row(D), query]:.3f}, "
         f"exact {exact_values()[state]:.3f}\n"
-        f"its attention by source state:  {teachers};  its next step {step:+.3f}\n"
-        f"both memories, layers 0 to {layer}: largest difference from weighted softmax TD below 1e-12: {same}"
+        f"its attention by state:  {teachers};  its next step {step:+.3f}\n"
+        f"both memories, layers 0 to {layer}: weighted softmax TD's to 1e-12: {same}"
     )
 
 
