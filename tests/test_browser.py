@@ -120,7 +120,7 @@ def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
 def test_a_training_run_starts_redraws_and_stops_by_keyboard(server, page, tmp_path):
     from playwright.sync_api import expect
 
-    only(tmp_path / "course/lessons/09_pretraining.ipynb", "setup", "same-network", "live-run")
+    only(tmp_path / "course/lessons/09_pretraining.ipynb", "setup", "config", "explore-run")
     run_lesson(page, server, "09_pretraining.ipynb")
     control = page.locator(".widget-vbox", has=page.get_by_role("button", name="Start")).last
     start, stop = (control.get_by_role("button", name=name) for name in ("Start", "Stop"))
