@@ -13,8 +13,41 @@ from pathlib import Path
 from icrl_teach._door import door
 from icrl_teach._validate import shown
 
-NAMES = ["alpha", "beta", "gamma", "delta", "kappa", "lambda", "mu", "pi", "rho", "tau", "theta", "Pi"]
-GREEK = dict(zip(NAMES, "αβγδκλμπρτθΠ", strict=True))
+NAMES = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+    "phi",
+    "chi",
+    "psi",
+    "omega",
+    "Gamma",
+    "Delta",
+    "Theta",
+    "Lambda",
+    "Xi",
+    "Pi",
+    "Sigma",
+    "Phi",
+    "Psi",
+    "Omega",
+]
+GREEK = dict(zip(NAMES, "αβγδεζηθικλμνξπρστφχψωΓΔΘΛΞΠΣΦΨΩ", strict=True))
 # What else of LaTeX the table uses, as plain text.
 PLAIN = {
     r"\lVert": "‖", r"\rVert": "‖", r"\langle": "⟨", r"\rangle": "⟩", r"\infty": "∞", r"\cdot": "·", r"\mid": "|",
@@ -78,7 +111,7 @@ def plain(text: str) -> str:
     for accent, mark in ACCENTS.items():
         text = re.sub(rf"\\{accent} (\w)", rf"\1{mark}", text)
     text = text.replace(r"\{", "\1").replace(r"\}", "\2")
-    text = re.sub(r"\\[A-Za-z]+|\\.", lambda found: PLAIN[found[0]], text)
+    text = re.sub(r"\\[A-Za-z]+|\\.", lambda found: PLAIN.get(found[0], found[0][1:]), text)
     text = re.sub(r"\{(\w+)\}|\$", r"\1", text)  # the braces that stay hold more than a word, as in S_{k-1}
     text = text.replace("\1", "{").replace("\2", "}")
     return " ".join(text.replace("^T", "ᵀ").split())
