@@ -128,6 +128,10 @@ check_who_was_left = Check(
         ("that is a table's rule; with features the value moves by alpha delta x.x", _of_right(lambda c, a, xx: c / a)),
         ("the sign is turned: the change is after minus before", _of_right(lambda c, a, xx: -c / (a * xx))),
         ("the TD error has a sign; keep it", _of_right(lambda c, a, xx: abs(c) / (a * xx))),
+        (
+            "the two results are in the other order: first the state, then the TD error",
+            lambda *given: _who(*given)[::-1],
+        ),
         ("states are numbered from 0", lambda *given: (_who(*given)[0] + 1, _who(*given)[1])),
     ],
     hint="left s with error delta, every value i moves by alpha delta x(i).x(s): which s fits all changes?",
@@ -136,23 +140,12 @@ check_who_was_left = Check(
 
 
 def _settles_cases(rng: np.random.Generator) -> list[Case]:
-    """Random walks: on them the wrong learner and LSTD settle apart."""
+    """Random walks: on them the wrong learner and LSTD settle apart. The last has a small feature: running is slow."""
+    (x, r), small = _random(rng, 14, 4), np.array([1.0, 1.0, 1.0, 0.01])
     return [
         case(f"{len(x)} positions, {x.shape[1]} features, gamma = {gamma}", x, r, gamma)
-        for (x, r), gamma in ((SMALL, 0.5), (_random(rng, 9, 3), 0.8), (_random(rng, 14, 4), 0.6))
+        for x, r, gamma in ((*SMALL, 0.5), (*_random(rng, 9, 3), 0.8), (x * small, r, 0.6))
     ]
-
-
-def _settles(x: np.ndarray, r: np.ndarray, gamma: float) -> np.ndarray:
-    """Let the wrong learner itself run until nothing moves, with a step that its largest eigenvalue allows. (d,)."""
-    D, w = x[:-1] - gamma * x[1:], np.zeros(x.shape[1])
-    step = 1.0 / np.linalg.eigvalsh(D.T @ D).max()
-    for _ in range(20_000):
-        moved = step * D.T @ (r - D @ w)
-        w = w + moved
-        if np.abs(moved).max() < 1e-13:
-            break
-    return w
 
 
 def _least(x: np.ndarray, r: np.ndarray, factor: float) -> np.ndarray:
@@ -163,7 +156,7 @@ def _least(x: np.ndarray, r: np.ndarray, factor: float) -> np.ndarray:
 check_where_it_settles = Check(
     name="where_it_settles",
     cases=_settles_cases,
-    right=_settles,
+    right=partial(_solve, kind="residual"),
     mistakes=[
         ("this is LSTD, where the right learner settles; ask when the suspect's own update is zero", _solve),
         ("gamma is missing", lambda x, r, g: _least(x, r, 1.0)),
@@ -171,8 +164,9 @@ check_where_it_settles = Check(
         ("the sign is wrong: the difference is x(S_{k-1}) minus gamma x(S_k)", lambda x, r, g: _least(x, r, -g)),
         ("the suspect moves along x(S_{k-1}) - gamma x(S_k), not along x(S_k) alone", partial(_solve, kind="next")),
     ],
-    hint="set the suspect's update to zero: sum_k delta_k (x(S_{k-1}) - gamma x(S_k)) = 0, and solve for w",
-    says="it settles where the squared TD errors are least, which is another place than TD's.",
+    hint="set the suspect's update to zero: sum_k delta_k (x(S_{k-1}) - gamma x(S_k)) = 0, and solve for w "
+    "(to run it takes very long where a feature is small)",
+    says="it settles where the squared TD errors are least, and TD elsewhere.",
     needs=[check_lstd_weights],
 )
 
@@ -309,5 +303,5 @@ check_reward_features = Check(
         ("columns of P say where one goes, not what is paid there", partial(_columns, kind="mean")),
     ],
     hint="the numbers say by how much the best fit leaves too much, at gamma 0.3, 0.6 and 0.9; hint(1) starts you off",
-    says="k features, made without gamma, leave at most gamma^k of the value, for every gamma.",
+    says="k features, made without gamma, leave at most gamma^k of v, for every gamma.",
 )

@@ -59,6 +59,14 @@ def settles_least_squares(features, rewards, gamma):
     return np.linalg.lstsq(features[:-1] - gamma * features[1:], rewards)[0]
 
 
+def settles_by_running(features, rewards, gamma):
+    """Patient, but not patient enough where one feature is small."""
+    D, w = features[:-1] - gamma * features[1:], np.zeros(features.shape[1])
+    for _ in range(5000):
+        w = w + 0.1 / len(rewards) * D.T @ (rewards - D @ w)
+    return w
+
+
 def mean_matrix(features, gamma):
     return features[:-1].T @ (features[:-1] - gamma * features[1:]) / (len(features) - 1)
 
@@ -113,7 +121,7 @@ CASES = [
         wrong=[
             (lambda X, before, after, alpha: int(np.abs(after - before).argmax()), "expected 2 results"),
             (lambda X, before, after, alpha: (2, 0.0), "which s fits all changes"),
-            (lambda *given: who_by_products(*given)[::-1], "which s fits all changes"),
+            (lambda *given: who_by_products(*given)[::-1], "first the state"),
         ],
     ),
     Case(
@@ -123,6 +131,7 @@ CASES = [
             (lstd_vectorised, "this is LSTD"),
             (lstd_unsummed, "print the shape of the matrix"),
             (lambda x, r, g: settles_normal_equations(x, r, g) / len(r), "update to zero"),
+            (settles_by_running, "where a feature is small"),
         ],
     ),
     Case(
