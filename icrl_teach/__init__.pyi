@@ -59,6 +59,7 @@ from .pretraining.stock import StockTransformer as StockTransformer
 from .pretraining.training import pretrain as pretrain
 from .pretraining.weights import load_weights as load_weights
 from .pretraining.weights import save_weights as save_weights
+from .pretraining.weights import shipped_stock as shipped_stock
 from .prompt import Prompt as Prompt
 from .prompt import build_linear_prompt as build_linear_prompt
 from .prompt import build_prompt as build_prompt

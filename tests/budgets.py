@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 SECONDS, TRAINING_SECONDS = 20.0, 90.0  # of a lesson, and of one that trains
-TRAIN = ("09", "10", "13")  # 13 plays hundreds of thousands of real steps
+TRAIN = ("09", "10", "13", "14")  # 13 plays hundreds of thousands of real steps
 
 
 def seconds_allowed(stem: str) -> float:

@@ -11,3 +11,4 @@ from .training import clip_each_seed as clip_each_seed
 from .training import pretrain as pretrain
 from .weights import load_weights as load_weights
 from .weights import save_weights as save_weights
+from .weights import shipped_stock as shipped_stock

@@ -3,8 +3,8 @@
 A checkpoint (`checkpoints.py`) keeps a run so that it can go on; this keeps what came out of it. The course ships one:
 the stock Transformer of lesson 14, made by the command
 
-    icrl-teach pretrain --architecture stock --layers 3 --heads 2 --tasks 64 --windows 4 --steps 1500 --lr 0.002
-        --weights icrl_teach/pretraining/stock.safetensors
+    icrl-teach pretrain --architecture stock --positions none --context 20 --layers 3 --width 32 --heads 2
+        --tasks 32 --windows 4 --steps 500 --weights icrl_teach/pretraining/stock.safetensors
 """
 
 from __future__ import annotations
