@@ -284,7 +284,8 @@ check_read_row = Check(
         ("this is the whole matrix; return its last row alone.", lambda t, A: np.outer(np.eye(len(A))[-1], _row(t, A))),
         ("the features' cells are missing: all d + 3 cells of the row are wanted.", lambda t, A: _row(t, A)[-3:]),
     ],
-    hint="per layer, (new - old value memory) = row @ (Z @ E). Put the layers side by side; torch.linalg.lstsq.",
+    hint="per layer, (new - old value memory) = row @ (Z @ E). Put all layers side by side: the first alone hides two "
+    'cells. Then torch.linalg.lstsq with driver="gelsd".',
     says="you read the weights from what the network did",
 )
 
