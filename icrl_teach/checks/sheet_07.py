@@ -359,6 +359,7 @@ def _testing(
     symmetric: bool = False,
     gamma: float = 0.7,
     exact: bool = False,
+    ruler: Layer = _by_columns,
 ) -> Callable[[Layer], bool]:
     """A learner's test that looks at less than it could."""
 
@@ -369,10 +370,10 @@ def _testing(
         if symmetric:
             A, V = torch.zeros(5, 5, dtype=A.dtype), torch.zeros(5, 5, dtype=A.dtype)
             A[:2, :2], V[-1, -3:] = torch.eye(2), torch.tensor([1.0, 1.0, -1.0])
-        one, two = Z, Z.numpy()
+        one = two = Z
         for _ in range(layers):
-            one, two = layer(one, V, A, gamma), _layer(two, V.numpy(), A.numpy(), gamma)
-        a, b = one.numpy()[rows][..., columns], two[rows][..., columns]
+            one, two = layer(one, V, A, gamma), ruler(two, V, A, gamma)
+        a, b = (end.numpy()[rows][..., columns] for end in (one, two))
         return bool((a == b).all() if exact else np.allclose(a, b))
 
     return passes
@@ -380,7 +381,7 @@ def _testing(
 
 check_passes = Check(
     name="passes",
-    cases=lambda rng: [case(name, layer) for name, layer in SUSPECTS.items()],
+    cases=lambda rng: [case(f"{name} (1 is True, 0 False)", layer) for name, layer in SUSPECTS.items()],
     right=_is_right,
     mistakes=[
         (
@@ -400,12 +401,23 @@ check_passes = Check(
         (
             "your A is symmetric, so A and its transposed look alike. Draw a random one.",
             _testing(symmetric=True),
-            *(_testing(symmetric=True, empty=True, layers=k) for k in (2, 3)),
+            *(_testing(symmetric=True, empty=True, layers=k) for k in (1, 2, 3)),
+        ),
+        (
+            "empty memories hide what is not cleared away. Fill all cells of Z with random numbers.",
+            _testing(empty=True),
         ),
         ("you test with gamma = 1, and cannot see a gamma that is forgotten.", _testing(gamma=1.0)),
-        ("a right layer may differ in the last digit. Compare with torch.allclose.", _testing(exact=True)),
+        (
+            "a right layer may differ in the last digit. Compare with torch.allclose.",
+            _testing(exact=True),
+            _testing(exact=True, ruler=_faulty()),
+        ),
         ("every layer passes. What do you compare with? Your own `layer` is the ruler.", lambda layer: True),
-        ("no layer passes, not even a right one.", lambda layer: False),
+        (
+            "no layer passes, not even a right one. Compare with torch.allclose: last digits may differ.",
+            lambda layer: False,
+        ),
         ("the answer is turned round: True for a right layer.", lambda layer: not _is_right(layer)),
     ],
     hint="a random full Z, a random V, a random A, gamma below 1; all cells of one layer against your own `layer`.",

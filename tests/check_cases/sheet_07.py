@@ -82,6 +82,19 @@ def passes_over_three_layers(suspect):
     return float((one - two).abs().max()) < 1e-9
 
 
+def passes_to_the_last_digit(suspect):
+    rng = np.random.default_rng(0)
+    Z, V, A = (torch.tensor(rng.standard_normal(shape)) for shape in ((6, 5), (6, 6), (6, 6)))
+    return torch.equal(suspect(Z, V, A, 0.7), layer(Z, V, A, 0.7))
+
+
+def passes_from_empty_memories(suspect):
+    rng = np.random.default_rng(0)
+    Z, V, A = (torch.tensor(rng.standard_normal(shape)) for shape in ((6, 5), (6, 6), (6, 6)))
+    Z[-2:] = 0.0
+    return torch.allclose(suspect(Z, V, A, 0.7), layer(Z, V, A, 0.7))
+
+
 def passes_by_the_first_column(suspect):
     rng = np.random.default_rng(0)
     Z, V, A = (torch.tensor(rng.standard_normal(shape)) for shape in ((6, 5), (6, 6), (6, 6)))
@@ -148,6 +161,8 @@ CASES = [
         check_passes,
         right=[passes, passes_over_three_layers],
         wrong=[
+            (passes_to_the_last_digit, "may differ in the last digit"),
+            (passes_from_empty_memories, "empty memories hide what is not cleared away"),
             (passes_by_the_first_column, "a layer whose shift wraps around"),
             (lambda suspect: None, "returned None"),
         ],
