@@ -101,20 +101,22 @@ def run_lesson(page, server, name):
 
 
 def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
+    from playwright.sync_api import expect
+
     run_lesson(page, server, "04_weighted_softmax_td.ipynb")
-    handle = page.locator(".noUi-handle").first
-    handle.scroll_into_view_if_needed(timeout=MILLISECONDS)
-    view = page.locator(".widget-html-content", has=page.locator("pre")).first  # questions are widgets, too
-    text, picture = view.locator("pre").inner_text(), view.locator("img").get_attribute("src")
-    handle.focus()
+    view = page.locator(".icrl-dials").first
+    beta = view.get_by_role("slider", name="inverse temperature beta")
+    beta.scroll_into_view_if_needed(timeout=MILLISECONDS)
+    text, picture = view.locator("pre").first.inner_text(), view.locator("img").get_attribute("src")
+    assert beta.get_attribute("aria-valuetext") == "1"
+    beta.focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    page.wait_for_function(
-        "([text, src]) => { const view = document.querySelector('.widget-html-content:has(pre)');"
-        " return view.querySelector('pre').innerText !== text && view.querySelector('img').src !== src; }",
-        arg=[text, picture], timeout=MILLISECONDS,
-    )  # fmt: skip
+    expect(view.locator("pre").first).not_to_have_text(text, timeout=MILLISECONDS)
+    expect(view.locator("img")).not_to_have_attribute("src", picture, timeout=MILLISECONDS)
+    assert 1 < float(beta.get_attribute("aria-valuetext")) < 10
     assert len(view.locator("img").get_attribute("alt").split()) >= 5
+    expect(beta).to_be_focused()
 
 
 def test_a_training_run_starts_redraws_and_stops_by_keyboard(server, page, tmp_path):
@@ -122,23 +124,23 @@ def test_a_training_run_starts_redraws_and_stops_by_keyboard(server, page, tmp_p
 
     only(tmp_path / "course/lessons/09_pretraining.ipynb", "setup", "config", "explore-run")
     run_lesson(page, server, "09_pretraining.ipynb")
-    control = page.locator(".widget-vbox", has=page.get_by_role("button", name="Start")).last
-    start, stop = (control.get_by_role("button", name=name) for name in ("Start", "Stop"))
-    start.scroll_into_view_if_needed(timeout=MILLISECONDS)
-    numbers, picture = control.locator("pre").inner_text(), control.locator("img").get_attribute("src")
-    expect(stop).to_be_disabled()
+    control = page.locator(".icrl-dials", has=page.get_by_role("button", name="Start")).last
+    button = control.get_by_role("button")
+    button.scroll_into_view_if_needed(timeout=MILLISECONDS)
+    numbers, picture = control.locator("pre").first.inner_text(), control.locator("img").get_attribute("src")
 
-    start.focus()
+    button.focus()
     page.keyboard.press("Enter")
     expect(control.get_by_role("status")).to_contain_text("Training", timeout=MILLISECONDS)
-    expect(control.locator("pre")).not_to_have_text(numbers, timeout=MILLISECONDS)
+    expect(button).to_have_text("Stop")
+    expect(button).to_be_focused()
+    expect(control.locator("pre").first).not_to_have_text(numbers, timeout=MILLISECONDS)
     expect(control.locator("img")).not_to_have_attribute("src", picture, timeout=MILLISECONDS)
 
-    stop.focus()
     page.keyboard.press("Enter")
     expect(control.get_by_role("status")).to_contain_text("Stopped", timeout=MILLISECONDS)
-    expect(start).to_be_enabled()
-    expect(stop).to_be_disabled()
+    expect(button).to_have_text("Start")
+    expect(button).to_be_focused()
 
 
 ASKED = [

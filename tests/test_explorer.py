@@ -2,13 +2,11 @@
 
 import re
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import icrl_teach.web
 from command_line import fails
 from icrl_teach import (
     MarkovRewardProcess,
@@ -21,12 +19,13 @@ from icrl_teach import (
     trajectory_prompt,
 )
 from icrl_teach.cli import main
+from icrl_teach.web import read
 from icrl_teach.web.explorer import page_text
 from test_browser import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 
-FOLDER, FILES = Path(icrl_teach.web.__file__).parent, ("core.js", "explorer.js")
+FILES = ("core.js", "explorer.js")
 LAYERS = 8
 RUN = """async ([source, dials]) => {
     const core = await import("data:text/javascript," + encodeURIComponent(source));
@@ -37,10 +36,6 @@ RUN = """async ([source, dials]) => {
         return { ...ran, world, trace: plain(ran.trace), E: ran.E.map((row) => [...row]) };
     });
 }"""
-
-
-def read(name):
-    return (FOLDER / name).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipywidgets
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -115,25 +114,26 @@ def view(level):
     return View(curves([0, 1], {"a": [0, level]}, **NAMES), f"A line that rises to {level}.", f"level {level:.2f}")
 
 
+def moved(screen, **values):
+    """What the browser does when a dial is moved: the new values, then one question more."""
+    screen.values = {**screen.values, **values}
+    screen.asked += 1
+    return screen.view
+
+
 def test_a_dial_redraws_picture_text_and_numbers_and_shows_an_error_instead_of_dying(monkeypatch):
-    shown = []
-    monkeypatch.setattr(widgets, "display", lambda bundle, **more: shown.append((bundle, more)))
     boxes = []
-    monkeypatch.setattr(widgets, "show", lambda box, first: boxes.append(box))
-    control = widgets.dial("level", 0, 10, 2)
-    widgets.explore(view, level=control)
-    screen = boxes[0].children[-1]
-    first = screen.value
-    assert 'alt="A line that rises to 2."' in first
-    assert "level 2.00" in first
-    control.value = 5
-    assert "level 5.00" in screen.value
-    assert screen.value.split("base64,")[1][:4000] != first.split("base64,")[1][:4000]
-    control.value = 9
-    assert 'role="alert"' in screen.value
-    assert "ValueError: level is too &lt;high&gt;" in screen.value
-    control.value = 3
-    assert "level 3.00" in screen.value
+    monkeypatch.setattr(widgets, "show", lambda screen, first: boxes.append(screen))
+    widgets.explore(view, level=widgets.dial("level", 0, 10, 2))
+    (screen,) = boxes
+    first = screen.view
+    assert (first["alt"], first["numbers"], first["asked"]) == ("A line that rises to 2.", "level 2.00", 0)
+    then = moved(screen, level=5)
+    assert (then["numbers"], then["asked"]) == ("level 5.00", 1)
+    assert then["picture"].startswith("data:image/png;base64,") and then["picture"] != first["picture"]
+    assert moved(screen, level=9)["error"] == "ValueError: level is too <high>"
+    again = moved(screen, level=3)
+    assert (again["error"], again["numbers"]) == ("", "level 3.00")
 
 
 def test_the_stored_output_reads_as_a_page_without_a_widget(monkeypatch):
@@ -146,14 +146,15 @@ def test_the_stored_output_reads_as_a_page_without_a_widget(monkeypatch):
     assert more["metadata"]["image/png"]["alt"] == "A line that rises to 2."
 
 
-def test_dials_are_labelled_and_take_the_scale_that_fits():
+def test_dials_are_labelled_and_give_the_kind_of_value_that_fits():
     whole, decimal = widgets.dial("layers", 0, 64, 4), widgets.dial("gamma", 0.0, 0.95, 0.5)
-    assert isinstance(whole, ipywidgets.IntSlider)
-    assert isinstance(decimal, ipywidgets.FloatSlider)
-    log = widgets.log_dial("beta", 0.01, 100, 1.0)
-    assert (round(log.base**log.min, 6), round(log.base**log.max, 6)) == (0.01, 100)
-    buttons = widgets.choice("family", ["boyan", "loop"], "loop")
-    assert [w.description for w in (whole, decimal, log, buttons)] == ["layers", "gamma", "beta", "family"]
+    log, buttons = widgets.log_dial("beta", 0.01, 100, 1.0), widgets.choice("family", ["boyan", ("a", 2)], ("a", 2))
+    dials = (whole, decimal, log, buttons)
+    assert [each.settings()["label"] for each in dials] == ["layers", "gamma", "beta", "family"]
+    assert [each.position for each in dials] == [4, 0.5, 1.0, 1]
+    assert buttons.settings()["options"] == ["boyan", "('a', 2)"]
+    values = [each.value_at(1) for each in dials]  # the browser writes 1.0 as 1
+    assert values == [1, 1.0, 1.0, ("a", 2)] and list(map(type, values)) == [int, float, float, tuple]
 
 
 def test_values_stand_in_their_rows_with_the_interval_of_the_first():

@@ -131,7 +131,7 @@ export function mount(root, given = {}, changed = () => {}) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   function range(name, label, least, most, step) {
-    const output = element("output", { for: `${id}-${name}` });
+    const output = element("span", { class: "icrl-said" });
     const input = element("input", {
       type: "range", id: `${id}-${name}`, min: least, max: most, step,
       oninput: () => set({ [name]: Number(input.value) }),
@@ -178,7 +178,7 @@ export function mount(root, given = {}, changed = () => {}) {
         element("button", { type: "button", class: "icrl-next", onclick: () => go(state.tour, state.step + 1) }, "Next")),
       element("div", { class: "icrl-columns" },
         element("div", { class: "icrl-picture" },
-          element("h3", {}, "What the network answers, after ", element("output", { class: "icrl-layer" }), " layers"), map,
+          element("h3", {}, "What the network answers, after ", element("span", { class: "icrl-layer" }), " layers"), map,
           element("p", { class: "icrl-small" }, "A dotted frame: a state that the walk never left, so its answer is a guess."),
           range("layer", "layers", 0, 64, 1),
           element("p", {}, play, " ", element("button", { type: "button", onclick: () => set({ layer: (state.layer + 1) % 65 }) }, "One layer on")),

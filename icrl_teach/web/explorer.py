@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import html
 import json
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-FOLDER = Path(__file__).parent
+from icrl_teach.web import read
 
 
 def module_text() -> str:
     """core.js and explorer.js as one ES module, which imports nothing."""
-    core, page = ((FOLDER / name).read_text(encoding="utf-8") for name in ("core.js", "explorer.js"))
+    core, page = read("core.js"), read("explorer.js")
     imports, rest = page.split('from "./core.js";', 1)
     comments = imports[: imports.index("import {")]
     return f"{core}\n{comments}{rest}"
-
-
-def style_text() -> str:
-    """The style sheet."""
-    return (FOLDER / "explorer.css").read_text(encoding="utf-8")
 
 
 class Explorer(anywidget.AnyWidget):
@@ -38,7 +32,7 @@ class Explorer(anywidget.AnyWidget):
     """
 
     _esm = module_text()
-    _css = style_text()
+    _css = read("explorer.css")
     state = traitlets.Dict().tag(sync=True)
 
 
@@ -60,7 +54,7 @@ def page_text(state: dict[str, Any] | None = None) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<title>{html.escape('Explorer: a frozen network reads a walk')}</title>"
         "<style>:root { color-scheme: light dark; } body { margin: 1rem auto; padding: 0 1rem; max-width: 76rem; }\n"
-        f"{style_text()}</style>\n<main></main>\n<script type='module'>\n{script}\n"
+        f"{read('explorer.css')}</style>\n<main></main>\n<script type='module'>\n{script}\n"
         f"const view = mount(document.querySelector('main'), {given},\n"
         "  (state) => history.replaceState(null, '', `#${toAddress(state)}`));\n"
         "addEventListener('hashchange', () => view.set(fromAddress(location.hash), true));\n"

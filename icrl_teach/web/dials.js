@@ -1,0 +1,133 @@
+// Dials above a picture, in the browser's own controls: what is moved goes to the kernel, which answers with a picture,
+// its alternative text and its numbers. While it draws, only the newest position waits: a drag never piles up.
+
+const PATIENCE = 15000; // milliseconds without any answer after which the kernel is said to be silent
+let made = 0;
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+/** A number as its dial says it: whole, or with as many digits as its step has. */
+export function said(dial, value) {
+  if (dial.kind === "log") return Number(value.toPrecision(3)).toString();
+  const digits = (String(dial.step).split(".")[1] ?? "").length;
+  return value.toFixed(digits);
+}
+
+/** Position 0 ... steps of a log dial, and back. */
+export const valueAt = (dial, position) => dial.least * (dial.most / dial.least) ** (position / dial.step);
+export const positionOf = (dial, value) => Math.round((dial.step * Math.log(value / dial.least)) / Math.log(dial.most / dial.least));
+
+function range(name, dial, value, moved) {
+  const log = dial.kind === "log";
+  const id = `icrl-dial-${++made}`;
+  const output = element("span", { class: "icrl-said" }, said(dial, value));
+  const [min, max, step] = log ? [0, dial.step, 1] : [dial.least, dial.most, dial.step];
+  const input = element("input", { type: "range", id, min, max, step });
+  input.value = log ? positionOf(dial, value) : value;
+  const tell = () => {
+    const now = log ? valueAt(dial, Number(input.value)) : Number(input.value);
+    output.textContent = said(dial, now);
+    input.setAttribute("aria-valuetext", said(dial, now)); // a log dial would announce its position
+    return now;
+  };
+  tell();
+  input.addEventListener("input", () => moved(name, tell()));
+  const place = (now) => {
+    input.value = log ? positionOf(dial, now) : now;
+    tell();
+  };
+  return [element("div", { class: "icrl-dial" }, element("label", { for: id }, dial.label), input, output), place];
+}
+
+function radios(name, dial, value, moved) {
+  const group = `icrl-dial-${++made}`;
+  const inputs = dial.options.map((label, k) => {
+    const input = element("input", { type: "radio", name: group, value: k });
+    input.checked = k === value;
+    input.addEventListener("change", () => moved(name, k));
+    return [input, element("label", {}, input, ` ${label}`)];
+  });
+  const place = (now) => inputs.forEach(([input], k) => (input.checked = k === now));
+  return [element("fieldset", {}, element("legend", {}, dial.label), ...inputs.map(([, label]) => label)), place];
+}
+
+export default {
+  render({ model, el }) {
+    const status = element("p", { role: "status", class: "icrl-status" });
+    const picture = element("img", { class: "icrl-view" });
+    const numbers = element("pre", { "aria-live": "polite" });
+    const alarm = element("pre", { role: "alert" });
+    const button = element("button", { type: "button" });
+    let values = { ...model.get("values") };
+    let waits = false; // for an answer
+    let again = false; // moved meanwhile
+    let timer = 0;
+
+    const silent = () => {
+      waits = false;
+      status.textContent = "The kernel does not answer. If it was restarted, run this cell again.";
+    };
+    const ask = () => {
+      if (waits) {
+        again = true;
+        return;
+      }
+      [waits, again] = [true, false];
+      timer = setTimeout(silent, PATIENCE);
+      model.set("values", values);
+      model.set("asked", model.get("asked") + 1);
+      model.save_changes();
+    };
+    const dials = Object.entries(model.get("dials")).map(([name, dial]) => {
+      const make = dial.kind === "choice" ? radios : range;
+      const [row, place] = make(name, dial, values[name], (moved, value) => {
+        values = { ...values, [moved]: value };
+        ask();
+      });
+      return { name, row, place };
+    });
+    const show = () => {
+      const view = model.get("view");
+      alarm.textContent = view.error;
+      alarm.hidden = !view.error;
+      picture.hidden = numbers.hidden = Boolean(view.error);
+      picture.src = view.picture;
+      picture.alt = view.alt;
+      if (numbers.textContent !== view.numbers) numbers.textContent = view.numbers;
+      if (view.asked !== model.get("asked")) return;
+      clearTimeout(timer);
+      waits = false;
+      if (again) ask();
+    };
+    const tell = () => {
+      button.textContent = model.get("button");
+      button.hidden = !model.get("button");
+      status.textContent = model.get("status");
+    };
+    const elsewhere = () => {
+      values = { ...model.get("values") };
+      dials.forEach(({ name, place }) => place(values[name]));
+    };
+    button.addEventListener("click", () => {
+      model.set("pressed", model.get("pressed") + 1);
+      model.save_changes();
+    });
+    model.on("change:view", show);
+    model.on("change:button change:status", tell);
+    model.on("change:values", elsewhere);
+    el.replaceChildren(element("div", { class: "icrl-dials" }, ...dials.map(({ row }) => row), button, status, picture, numbers, alarm));
+    show();
+    tell();
+    return () => {
+      clearTimeout(timer);
+      model.off("change:view", show);
+      model.off("change:button change:status", tell);
+      model.off("change:values", elsewhere);
+    };
+  },
+};
