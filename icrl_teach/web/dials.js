@@ -1,12 +1,14 @@
 // Dials above a picture, in the browser's own controls: what is moved goes to the kernel, which answers with a picture,
 // its alternative text and its numbers. While it draws, only the newest position waits: a drag never piles up.
 
-const PATIENCE = 15000; // milliseconds without any answer after which the kernel is said to be silent
+const PATIENCE = 30000; // milliseconds without any answer after which the kernel is said to be silent
 let made = 0;
 
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  // JupyterLab would take the arrow keys of what has the focus for its own: they move between cells.
+  if (["input", "button"].includes(tag)) node.setAttribute("data-lm-suppress-shortcuts", "true");
   node.append(...children);
   return node;
 }
@@ -102,6 +104,7 @@ export default {
       if (view.asked !== model.get("asked")) return;
       clearTimeout(timer);
       waits = false;
+      tell(); // a kernel that was silent was only slow
       if (again) ask();
     };
     const tell = () => {

@@ -66,6 +66,8 @@ function element(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes))
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== false && value !== undefined) node.setAttribute(name, value === true ? "" : value);
+  // JupyterLab would take the keys of what has the focus for its own: arrows move between cells.
+  if (["input", "button", "summary"].includes(tag)) node.setAttribute("data-lm-suppress-shortcuts", "true");
   node.append(...children.filter((child) => child !== undefined));
   return node;
 }
