@@ -72,15 +72,12 @@ def test_every_widget_draws_at_the_ends_and_the_middle_of_each_dial(path):
                 assert figures.png_bytes(view.figure).startswith(b"\x89PNG")
 
 
-def positions(control):
+def positions(dial):
     """Both ends and the middle of a dial."""
-    if hasattr(control, "options"):
-        options = list(control.options)
-        return [options[0], options[len(options) // 2], options[-1]]
-    if hasattr(control, "base"):
-        return [control.base**x for x in (control.min, (control.min + control.max) / 2, control.max)]
-    middle = (control.min + control.max) / 2
-    return [control.min, type(control.min)(middle), control.max]
+    if dial.kind == "choice":
+        return [dial.options[0], dial.options[len(dial.options) // 2], dial.options[-1]]
+    middle = (dial.least * dial.most) ** 0.5 if dial.kind == "log" else (dial.least + dial.most) / 2
+    return [dial.value_at(place) for place in (dial.least, middle, dial.most)]
 
 
 @notebook
@@ -173,3 +170,22 @@ def test_each_sheet_has_three_exercises_each_with_a_check_in_the_next_cell():
         levels = " ".join(cells[i - 1].source.splitlines()[0] for i in at)
         assert all(level in levels for level in ("warm-up", "core", "stretch")), path.stem
     assert total >= 15
+
+
+# ------------------------------------------------------------------------------------------------------------ the way
+
+
+def test_every_lesson_ends_with_the_way_on_in_the_order_of_the_readme():
+    order = re.findall(r"\| \[([^\]]+)\]\(lessons/([^)]+)\)", (guards.ROOT / "README.md").read_text(encoding="utf-8"))
+    assert {file for _, file in order} == {path.name for path in (guards.ROOT / "lessons").glob("*.ipynb")}
+    links = [f"[{title}]({file})" for title, file in order]
+    for before, (_, file), after in zip(
+        ["none", *links], order, [*links[1:], "none: the course ends here"], strict=False
+    ):
+        last = [
+            cell.source for cell in guards.read(guards.ROOT / "lessons" / file).cells if cell.cell_type == "markdown"
+        ]
+        first = file.startswith("00")
+        sheet = "sheet: none" if first else f"[sheet {file[:2]}](../exercises/{file})"
+        the_map = f"[map]({'' if first else order[0][1]}#The-map)"
+        assert last[-1].splitlines()[-1] == f"previous: {before} | {the_map} | {sheet} | next: {after}"
