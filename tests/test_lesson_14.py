@@ -19,7 +19,7 @@ from icrl_teach import (
     softmax_weights,
     weighted_softmax_td,
 )
-from icrl_teach.losses import constructed_parameters, held_out, value_error
+from icrl_teach.losses import constructed_parameters, held_out, value_error, window_prompts
 from icrl_teach.probes import ask, certainty_equivalence, posterior_value
 from icrl_teach.views import lesson_14
 from oracles import assert_close
@@ -105,3 +105,21 @@ def test_the_numbers_under_the_view_are_the_head_s(network):
     same = (states[:, :, None] == states[:, None, :]).numpy()
     mine = (E * same).sum(axis=1)[:, :-1].mean()
     assert f"{mine:.2f}" in view.numbers.splitlines()[1]
+
+
+def test_the_table_of_seeds_is_what_each_seed_says_alone():
+    result = shipped_stock()
+    assert result.config.seeds == (0, 1, 2)
+    lines = lesson_14.seed_table(result, n_tasks=8).splitlines()
+    tests = held_out(result.config, n_tasks=8)
+    for index, line in enumerate(lines[1:]):
+        seed, *errors, renamed, successor, _, own, _ = line.split()
+        model = result.model(index)
+        for error, batch in zip(errors, tests.values(), strict=True):
+            gaps = [  # prompt by prompt
+                (model(window_prompts(batch)[b, w]) - batch.exact[b, w]).item() ** 2
+                for b in range(8) for w in range(batch.exact.shape[1])
+            ]  # fmt: skip
+            assert float(error) == pytest.approx(np.mean(gaps), abs=6e-4)
+        assert int(seed) == index and float(renamed) > float(errors[0])
+        assert 0.3 < float(successor) < float(own) < 1  # an even spread gives 0.25

@@ -4,7 +4,7 @@ A checkpoint (`checkpoints.py`) keeps a run so that it can go on; this keeps wha
 the stock Transformer of lesson 14, made by the command
 
     icrl-teach pretrain --architecture stock --positions none --context 20 --layers 3 --width 32 --heads 2
-        --tasks 32 --windows 4 --steps 500 --weights icrl_teach/pretraining/stock.safetensors
+        --tasks 32 --windows 4 --steps 500 --seeds 3 --weights icrl_teach/pretraining/stock.safetensors
 """
 
 from __future__ import annotations

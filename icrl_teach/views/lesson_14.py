@@ -23,7 +23,7 @@ from icrl_teach.losses import (
     value_error,
     window_prompts,
 )
-from icrl_teach.pretraining import StockTransformer, shipped_stock
+from icrl_teach.pretraining import PretrainingResult, StockTransformer, shipped_stock
 from icrl_teach.probes import ask, certainty_equivalence, head_scores, posterior_value
 from icrl_teach.two_heads import TwoHeadTransformer, two_head_prompt
 from icrl_teach.views import lesson_10
@@ -71,7 +71,7 @@ def attention_view(network: str, layer: int, head: int) -> View:
     E, (_, states) = attention_of(network)[layer - 1, :, head - 1], held_out_prompts()
     scores = head_scores(torch.as_tensor(E)[None, :, None], states)
     mean = {name: score.mean(-1)[:, 0] for name, score in scores.items()}
-    following = mean["the successor's state"][0]
+    following = mean[SUCCESSOR][0]
     by_state = _by_state(E, states.numpy())
     figure, (left, right) = new_figure(1, 2, size=(10.0, 4.2), fitted=False)
     left.set_position((0.07, 0.17, 0.36, 0.7))
@@ -87,6 +87,33 @@ def attention_view(network: str, layer: int, head: int) -> View:
     )
     lines = [f"{name:24}{head_mean:6.2f}   even {even:.2f}" for name, (head_mean, even) in mean.items()]
     return View(figure, alt, "\n".join([who, *lines]))
+
+
+def seed_table(result: PretrainingResult, n_tasks: int = 512) -> str:
+    """A line for each seed: errors on held-out tasks of the three families and under new names, and the head that
+    hears the successor's state most and the one that hears its own most, as "score (layer.head)"."""
+    tests = held_out(result.config, n_tasks=n_tasks)
+    tests["new names"] = renamed(tests["boyan"])
+    states = tests["boyan"].states[:, : result.config.n_context[0] + 1]
+    lines = ["seed" + "".join(f"{name:>10}" for name in tests) + "   successor heard  own state heard"]
+    for index, seed in enumerate(result.config.seeds):
+        read: Any = result.model(index)
+        with torch.no_grad():
+            errors = [(read(window_prompts(each)) - each.exact).square().mean().item() for each in tests.values()]
+            scores = head_scores(read.trace(window_prompts(tests["boyan"])[:, 0])[1], states)
+        told = "".join(f"{error:10.3f}" for error in errors)
+        lines.append(f"{seed:4}{told}   {_best(scores[SUCCESSOR]):15}  {_best(scores[OWN])}")
+    return "\n".join(lines)
+
+
+OWN, SUCCESSOR = "the same state", "the successor's state"
+
+
+def _best(score: np.ndarray) -> str:
+    """The largest mean over tasks of (layers, heads, tasks) scores, and which head it belongs to, from 1."""
+    mean = score[:-1].mean(-1)  # the last layer is the even spread
+    layer, head = divmod(int(mean.argmax()), mean.shape[1])
+    return f"{float(mean.max()):.2f} ({layer + 1}.{head + 1})"
 
 
 def _by_state(E: np.ndarray, states: np.ndarray) -> np.ndarray:
