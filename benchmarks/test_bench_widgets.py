@@ -23,10 +23,10 @@ def test_redraw_of_a_widget(benchmark, row, lesson, name, sources):
     dials = {key: eval(source, vars(widgets).copy()) for key, source in sources.items()}
     values = {key: control.value for key, control in dials.items()}
 
-    def empty() -> str:
-        return widgets.render(figures.View(figures.new_figure(1, 2)[0], "an empty figure", ""))
+    def empty() -> bytes:
+        return figures.png_bytes(figures.new_figure(1, 2)[0], dpi=80)
 
-    functions = {"redraw": lambda: widgets.render(draw(**values)), "empty": empty}
+    functions = {"redraw": lambda: figures.png_bytes(draw(**values).figure, dpi=80), "empty": empty}
     seconds = take_turns(functions, 15)
     benchmark.pedantic(functions["redraw"], rounds=5, warmup_rounds=1)
     row(

@@ -71,6 +71,19 @@ torch.save({"parameters": result.parameters, "history": result.history, "writes"
 """
 
 
+STOCK = {
+    "architecture": "stock", "tied": False, "width": 8, "n_heads": 2, "n_layers": 2, "d": 6, "n_tasks": 8,
+    "n_steps": 3, "warmup": 0, "seeds": (0, 1), "evaluate_every": 1,
+}  # fmt: skip
+STOCK_WORKER = f"""
+import os, sys
+import torch
+from icrl_teach.pretraining import PretrainConfig, pretrain
+result = pretrain(PretrainConfig(**{STOCK!r}), progress=False)
+torch.save([result.parameters, result.history], f"{{sys.argv[1]}}/stock{{os.environ['RANK']}}.pt")
+"""
+
+
 def torchrun(script: Path, folder: Path) -> dict[str, str]:
     """What each of two processes wrote to stderr. Fails with all of it, and their exit codes, unless both succeed."""
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--redirects", "3"]
@@ -112,6 +125,21 @@ def test_two_processes_take_the_step_of_one(tmp_path):
     # One failed, and the other was cut off instead of waiting for ever; then they formed a group anew.
     assert [found["failure"] for found in ranks] == ["RuntimeError", "ArithmeticError"]
     assert all(torch.equal(found["again"]["A"], ranks[0]["parameters"]["A"]) for found in ranks)
+
+
+def test_two_processes_train_a_stock_network_as_one_does(tmp_path):
+    """Judged by its errors: a key's bias has no gradient but rounding, which Adam makes a step of."""
+    script = tmp_path / "worker.py"
+    script.write_text(STOCK_WORKER)
+    torchrun(script, tmp_path)
+    alone = pretrain(PretrainConfig(**STOCK), progress=False).history
+    (first, history), (second, _) = (torch.load(tmp_path / f"stock{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert all(torch.equal(first[name], p) for name, p in second.items())
+    for name in ("loss", "error"):
+        for seed in (0, 1):
+            curve = [each[seed] for each in alone[name]]
+            assert [each[seed] for each in history[name]] == pytest.approx(curve, rel=1e-3)
+            assert abs(curve[-1] - curve[0]) > 0.01 * curve[0]  # there was something to learn
 
 
 def test_two_processes_would_notice_different_shares(monkeypatch):
