@@ -129,11 +129,16 @@ def softmax_policy(
 # A known process: what could be reached
 
 
+def _chain_of(mdp: MarkovDecisionProcess, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P_pi, (S, S), and r_pi, (S,): the chain of states that a policy walks."""
+    return np.einsum("sa,sat->st", policy, mdp.transition), (policy * mdp.reward).sum(axis=1)
+
+
 def policy_action_values(
     mdp: MarkovDecisionProcess, policy: Float[np.ndarray, "n_states n_actions"], gamma: float
 ) -> Float[np.ndarray, "n_states n_actions"]:
     """q of a policy: q(s, a) = r(s, a) + gamma sum p(s' | s, a) v(s'), v = r_pi + gamma P_pi v solved."""
-    P, r = np.einsum("sa,sat->st", policy, mdp.transition), (policy * mdp.reward).sum(axis=1)
+    P, r = _chain_of(mdp, policy)
     v = np.linalg.solve(np.eye(len(r)) - gamma * P, r)
     return mdp.reward + gamma * mdp.transition @ v
 
@@ -189,7 +194,7 @@ def policy_return(
     policy: (S, A). Raises ValueError for rows that are no distributions.
     """
     rows = probability_rows("policy", policy, mdp.reward.shape)
-    P, r = np.einsum("sa,sat->st", rows, mdp.transition), (rows * mdp.reward).sum(axis=1)
+    P, r = _chain_of(mdp, rows)
     v = np.zeros(mdp.n_states)
     for _ in range(n_steps):
         v = r + P @ v

@@ -21,6 +21,8 @@ from IPython.display import display
 from icrl_teach.figures import View, png_bytes
 from icrl_teach.web import read
 
+PNG = "data:image/png;base64,"
+
 
 @dataclass(frozen=True)
 class Dial:
@@ -101,7 +103,7 @@ class Screen(anywidget.AnyWidget):
     def show(self, view: View) -> None:
         """Put a view on the screen."""
         picture = base64.b64encode(png_bytes(view.figure, dpi=80)).decode()
-        self._put(picture=f"data:image/png;base64,{picture}", alt=view.alt, numbers=view.numbers)
+        self._put(picture=f"{PNG}{picture}", alt=view.alt, numbers=view.numbers)
 
     def fail(self, error: Exception) -> None:
         """Say what went wrong in place of the picture, so that a dial never goes silently dead."""
@@ -126,19 +128,19 @@ def explore(draw: Callable[..., View], **dials: Dial) -> None:
             screen.fail(error)
 
     screen.observe(redraw, names="asked")
-    show(screen, first)
+    show(screen)
 
 
-def show(screen: Screen, view: View) -> None:
-    """Display a screen, with `view` as picture and text for readers without a running kernel."""
+def show(screen: Screen) -> None:
+    """Display a screen, with what it shows now as picture and text for readers without a running kernel."""
     bundle = {
         "application/vnd.jupyter.widget-view+json": {
             "version_major": 2, "version_minor": 0, "model_id": screen.model_id,
         },
-        "image/png": base64.b64encode(png_bytes(view.figure, dpi=80)).decode(),
-        "text/plain": view.numbers,
+        "image/png": screen.view["picture"].removeprefix(PNG),
+        "text/plain": screen.view["numbers"],
     }  # fmt: skip
-    display(bundle, metadata={"image/png": {"alt": view.alt}}, raw=True)
+    display(bundle, metadata={"image/png": {"alt": screen.view["alt"]}}, raw=True)
 
 
 class TrainingControl:
@@ -151,8 +153,7 @@ class TrainingControl:
 
     def __init__(self, run: Callable[..., Any], draw: Callable[[Any], View], first: Any, **dials: Dial) -> None:
         self.run, self.draw = run, draw
-        self.first_view = draw(first)
-        self.screen = Screen(dials, self.first_view)
+        self.screen = Screen(dials, draw(first))
         self.thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self._say("Start", "Press Start to train anew.")
@@ -192,4 +193,4 @@ class TrainingControl:
 def training_widget(run: Callable[..., Any], draw: Callable[[Any], View], first: Any, **dials: Dial) -> None:
     """Show a TrainingControl; without a running kernel, the picture of `first` stands in its place."""
     control = TrainingControl(run, draw, first, **dials)
-    show(control.screen, control.first_view)
+    show(control.screen)

@@ -123,7 +123,7 @@ def moved(screen, **values):
 
 def test_a_dial_redraws_picture_text_and_numbers_and_shows_an_error_instead_of_dying(monkeypatch):
     boxes = []
-    monkeypatch.setattr(widgets, "show", lambda screen, first: boxes.append(screen))
+    monkeypatch.setattr(widgets, "show", boxes.append)
     widgets.explore(view, level=widgets.dial("level", 0, 10, 2))
     (screen,) = boxes
     first = screen.view

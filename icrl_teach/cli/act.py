@@ -12,10 +12,10 @@ import click
 import numpy as np
 
 from icrl_teach import __version__
-from icrl_teach._files import atomic_write, try_writing
+from icrl_teach._files import atomic_write
 from icrl_teach._progress import progress
 from icrl_teach._validate import check_gamma, check_probability
-from icrl_teach.cli.shell import tau_option, warn
+from icrl_teach.cli.shell import check_writable, tau_option, warn
 from icrl_teach.features import one_hot
 
 if TYPE_CHECKING:
@@ -118,15 +118,6 @@ def heading(options: dict[str, Any]) -> str:
         f"{name} {value:,}" if isinstance(value, int) else f"{name} {'none' if value is None else value}"
         for name, value in options.items()
     )
-
-
-def check_writable(folder: Path) -> None:
-    """Refuse, before any work, a folder that can be neither written to nor made."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        try_writing(existing)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def _write(folder: Path, env: str, contents: dict[str, bytes | None]) -> list[Path]:

@@ -12,10 +12,10 @@ import click
 import numpy as np
 
 from icrl_teach import __version__
-from icrl_teach._files import atomic_write, try_writing
+from icrl_teach._files import atomic_write
 from icrl_teach._progress import progress
 from icrl_teach._validate import check_gamma
-from icrl_teach.cli.shell import gamma_option, given, layers_option, tau_option, warn
+from icrl_teach.cli.shell import check_writable, gamma_option, given, layers_option, tau_option, warn
 from icrl_teach.comparison import DepthComparison, check_steps, compare_by_depth, environment_task, family_task
 from icrl_teach.features import one_hot
 from icrl_teach.tasks import FAMILIES
@@ -69,7 +69,7 @@ def command(
     check_gamma(gamma)
     check_steps(steps, layers)
     one_hot(1, tau)  # refuses a bad tau before any work is done
-    _check_writable(output)
+    check_writable(output)
     name = f"{family}-{states}" if family else env
     with progress(layers + 5) as tick:
         tick("collecting experience")
@@ -94,15 +94,6 @@ def _check_task_options(ctx: click.Context, family: str | None) -> None:
         raise click.UsageError("--env and --family name two tasks; give one of them.", ctx)
     if family is None and given(ctx, "states"):
         raise click.UsageError("--states is the size of a sampled chain; give --family with it.", ctx)
-
-
-def _check_writable(folder: Path) -> None:
-    """Refuse, before any work, a folder that can be neither written to nor made."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        try_writing(existing)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def _write(folder: Path, name: str, numbers: str, picture: bytes) -> list[Path]:

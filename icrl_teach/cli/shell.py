@@ -6,9 +6,12 @@ import io
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+
+from icrl_teach._files import try_writing
 
 
 class _Interrupted(Exception):
@@ -102,3 +105,12 @@ tau_option = click.option(
     show_default=True,
     help="Sharpness of one-hot features: large means 'learn from the same state only'.",
 )
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse, before any work, a folder that can be neither written to nor made."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        try_writing(existing)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None

@@ -126,6 +126,7 @@ let made = 0;
 export function mount(root, given = {}, changed = () => {}) {
   const id = `icrl-${++made}`;
   let state = settled(given);
+  let world;
   let ran;
   let playing = 0;
   let tool = "look";
@@ -252,7 +253,7 @@ export function mount(root, given = {}, changed = () => {}) {
   }
 
   /** A map of the world, with a value in each state; `press` makes its cells buttons. */
-  function fillMap(target, values, world, most, interactive) {
+  function fillMap(target, values, most, interactive) {
     const isLake = state.world === "lake";
     const cells = isLake ? state.rows.flatMap((row, y) => [...row].map((kind, x) => [kind, y, x])) : world.names.map((_, s) => [".", 0, s]);
     const number = new Map((world.cells ?? world.names.map((_, s) => [0, s])).map(([y, x], s) => [`${y},${x}`, s]));
@@ -283,13 +284,13 @@ export function mount(root, given = {}, changed = () => {}) {
     });
   }
 
-  function drawMaps(world) {
+  function drawMaps() {
     const most = Math.max(0.1, ...ran.exact.map(Math.abs));
-    fillMap(map, ran.answers[state.layer], world, most, true);
+    fillMap(map, ran.answers[state.layer], most, true);
     const others = [["exact", "Exact values of the world", ran.exact], ["seen", "What the walk alone can tell", ran.seen]];
     if (!maps.children.length)
       others.forEach(([name, title]) => maps.append(element("figure", {}, element("figcaption", {}, title), element("div", { class: `icrl-map icrl-${name}` }))));
-    others.forEach(([, , values], k) => fillMap(maps.children[k].lastChild, values, world, most, false));
+    others.forEach(([, , values], k) => fillMap(maps.children[k].lastChild, values, most, false));
   }
 
   function drawPrompt() {
@@ -358,7 +359,7 @@ export function mount(root, given = {}, changed = () => {}) {
       `TD error ${shown(reward + target[j] - value[j])}. It hears ${heard.length} columns, ${Math.round(100 * same)} % of the weight from columns of its own state.`;
   }
 
-  const names = () => worldOf(state).names.map((name) => (state.world === "lake" ? name : `state ${name}`));
+  const names = () => world.names.map((name) => (state.world === "lake" ? name : `state ${name}`));
 
   function drawChart() {
     const [errors, tabular] = [ran.errors, ran.tabular];
@@ -384,7 +385,10 @@ export function mount(root, given = {}, changed = () => {}) {
   }
 
   function draw(again) {
-    if (again || !ran) ran = run({ ...state, L: 64, world: worldOf(state) });
+    if (again || !ran) {
+      world = worldOf(state);
+      ran = run({ ...state, L: 64, world });
+    }
     const C = ran.prompt.columns.length;
     state.column = Math.min(state.column, C - 1);
     root.querySelector(`#${id}-column`).max = C - 1;
@@ -397,7 +401,7 @@ export function mount(root, given = {}, changed = () => {}) {
     tourText.textContent = tour ? `${state.step + 1} of ${tour.steps.length}. ${tour.steps[state.step][0]}` : "";
     for (const [name, off] of [["back", !tour || state.step === 0], ["next", !tour || state.step === tour.steps.length - 1]])
       root.querySelector(`.icrl-${name}`).setAttribute("aria-disabled", off);
-    drawMaps(worldOf(state));
+    drawMaps();
     tell();
     drawPrompt();
     drawChart();
