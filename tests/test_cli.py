@@ -391,7 +391,7 @@ def test_demo_sees_an_unwritable_folder_before_any_work(tmp_path, monkeypatch):
     def refuse(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder / "tmp123"))
 
-    monkeypatch.setattr(cli.demo, "try_writing", refuse)
+    monkeypatch.setattr(cli.shell, "try_writing", refuse)
     monkeypatch.setattr(cli.demo, "environment_task", None)  # calling it would fail otherwise
     fails(run("demo", "--output", "new/inside"), "new/inside: Permission denied; check the path, its permissions")
     assert not list(tmp_path.iterdir())
