@@ -8,7 +8,7 @@ COURSE ?= my-course
 # Jupyter refuses root unless told otherwise; in a container one usually is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test demo lint bench mutants notebooks exercises picture clean
+.PHONY: lab test demo lint bench mutants notebooks exercises picture wheelhouse clean
 
 lab: .venv/.lab
 	$(BIN)/icrl-teach doctor
@@ -43,6 +43,11 @@ exercises: .venv/.test
 
 picture: .venv/.lab
 	$(BIN)/python tools/picture.py
+
+# All that `pip install` needs, for computers without a network: docs/teaching/before-the-first-class.md
+wheelhouse: .venv/.venv
+	$(BIN)/python -m pip wheel --quiet --constraint constraints.txt $(PIP_ARGS) --wheel-dir wheelhouse ".[data]"
+	cp constraints.txt wheelhouse/
 
 .venv/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
