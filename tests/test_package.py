@@ -28,7 +28,8 @@ FLOORS = [
     *("pretraining.processes", "pretraining.checkpoints", "pretraining.weights", "pretraining.training", "losses"),
     "probes",
     *("emergence", "course", "symbols", "standing", "comparison", "evaluation", "doctor", "acting_report"),
-    *("figures", "predictions", "views", "web", "widgets", "checks", "validation", "cli"),
+    *("figures", "predictions", "views", "web", "widgets", "checks", "validation"),
+    *("grading", "cli"),
 ]
 
 PACKAGE = "icrl_teach"

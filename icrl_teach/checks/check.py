@@ -53,7 +53,8 @@ class Check:
     names of several results; give, what an argument becomes before the learner gets it (NumPy to torch); like, an
     example of the kind of result where the arguments do not show it; needs, the checks of earlier functions that this
     one calls; also, further properties, each a function of the learner's function that raises CheckFailed; read,
-    where many answers are right: (result, *arguments) -> what of it is compared.
+    where many answers are right: (result, *arguments) -> what of it is compared; forbid, the library's functions that
+    do the whole exercise, such as "mrp.MarkovRewardProcess.value": grading gives no points for calling them.
 
     Raises CheckFailed for a wrong answer, NotWrittenYet for a stub.
     """
@@ -71,6 +72,7 @@ class Check:
     also: Sequence[Callable[[Function], None]] = ()
     read: Function | None = None
     tolerance: float = 1e-6
+    forbid: Sequence[str] = ()
 
     def __call__(self, function: Function, seed: int = SEED) -> None:
         """Say that the answer is right, or raise what `judge` raises; an earlier function's fault is named as such."""

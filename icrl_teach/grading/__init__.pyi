@@ -1,0 +1,9 @@
+from .grade import grade_submission as grade_submission
+from .marks import STATUSES as STATUSES
+from .marks import Limits as Limits
+from .marks import Mark as Mark
+from .marks import Marks as Marks
+from .marks import Status as Status
+from .sheet import Exercise as Exercise
+from .sheet import Sheet as Sheet
+from .sheet import read_sheet as read_sheet
