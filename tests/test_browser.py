@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
-import sys
 import time
 from urllib.request import urlopen
 
@@ -14,6 +12,7 @@ import nbformat
 import pytest
 
 from command_line import child
+from icrl_teach.cli import lab
 from icrl_teach.course import copy_course
 from patience import PATIENCE
 
@@ -46,20 +45,16 @@ def answers(url):
 
 @pytest.fixture
 def server(tmp_path):
-    """JupyterLab on a free port of the loopback address, over a learner's copy of the course."""
+    """What `icrl-teach lab` starts, on a free port of the loopback address, over a learner's copy of the course."""
     copy_course(tmp_path / "course")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
-        f"--IdentityProvider.token={TOKEN}",
-        "--LabApp.expose_app_in_browser=True", "--ServerApp.allow_root=True",
-        f"--ServerApp.root_dir={tmp_path / 'course'}",
-    ]  # fmt: skip
+    command = lab.lab_command(tmp_path / "course", port, browser=False, allow_root=True)
+    command += [f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"]
     folders = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"), str(tmp_path))
     log, url = tmp_path / "log", f"http://127.0.0.1:{port}"
-    with log.open("w") as out, child(command, stdout=out, stderr=out, env={**os.environ, **folders}) as process:
+    with log.open("w") as out, child(command, stdout=out, stderr=out, env={**lab.environment(), **folders}) as process:
         deadline = time.monotonic() + PATIENCE
         while not answers(f"{url}/api?token={TOKEN}"):
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()

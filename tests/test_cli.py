@@ -682,7 +682,7 @@ def test_the_course_folder_is_found(tmp_path, course, monkeypatch):
 
 
 def test_lab_says_where_no_progress_is_kept(course, monkeypatch):
-    monkeypatch.setattr(os, "execv", lambda program, command: None)
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: None)
     assert run("lab", str(ROOT)).stderr.startswith("These are the course's own notebooks, outputs and all. To work in")
     told = run("lab", str(course)).stderr
     assert told.startswith(f"No progress is kept in {course} yet") and f"icrl-teach start '{course}'" in told
@@ -694,7 +694,7 @@ def test_lab_says_where_no_progress_is_kept(course, monkeypatch):
 
 def test_lab_becomes_jupyter_with_a_token_on_this_computer_only(course, monkeypatch):
     became = []
-    monkeypatch.setattr(os, "execv", lambda program, command: became.append((program, command)))
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: became.append((program, command)))
     assert run("lab", str(course)).exit_code == 0
     (course / "lessons/00_start_here.ipynb").write_text("{}")
     assert run("lab", str(course), "--no-browser", "--allow-root", "--port", free_port()).exit_code == 0
@@ -709,9 +709,11 @@ def test_lab_becomes_jupyter_with_a_token_on_this_computer_only(course, monkeypa
 
 def test_lab_where_there_is_no_exec(monkeypatch):
     monkeypatch.setattr(cli.lab, "os", SimpleNamespace(name="nt"))
-    monkeypatch.setattr(subprocess, "call", lambda command: 3 if command == ["jupyter"] else 0)
+    monkeypatch.setattr(
+        subprocess, "call", lambda command, env: 3 if (command, env) == (["jupyter"], {"A": "b"}) else 0
+    )
     with pytest.raises(SystemExit) as stop:
-        cli.lab.become(["jupyter"])
+        cli.lab.become(["jupyter"], {"A": "b"})
     assert stop.value.code == 3
 
 

@@ -225,6 +225,8 @@ def test_a_built_wheel_starts_the_course_in_a_fresh_environment(tmp_path):
     wheel = next(tmp_path.glob("icrl_teach-*.whl"))
     held = set(zipfile.ZipFile(wheel).namelist())
     assert {"icrl_teach/__init__.pyi", "icrl_teach/pretraining/__init__.pyi"} <= held, "names load by these stubs"
+    shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "icrl_teach/lab").rglob("*") if path.is_file()}
+    assert len(shipped) >= 4 and shipped <= held, "the stylesheet and settings of icrl-teach lab"
     assert {f"icrl_teach/_docs/{name}.md" for name in ("mathematics", "notation", "architecture", "validation")} <= held
     fresh = tmp_path / "env"
     venv.create(fresh, symlinks=True)

@@ -16,6 +16,7 @@ from icrl_teach import learner
 from icrl_teach.course import course_root
 
 FIRST_LESSON = "lessons/00_start_here.ipynb"
+SETTINGS = Path(__file__).resolve().parents[1] / "lab"  # a stylesheet and a few settings, beside the learner's own
 
 
 @click.command("lab")
@@ -35,7 +36,7 @@ def command(directory: Path | None, port: int | None, no_browser: bool, allow_ro
         check_port(port)
     if told := without_progress(folder):
         click.echo(told, err=True)
-    become(lab_command(folder, port, not no_browser, allow_root))
+    become(lab_command(folder, port, not no_browser, allow_root), environment())
 
 
 def course_folder(directory: Path | None = None) -> Path:
@@ -87,8 +88,19 @@ def lab_command(folder: Path, port: int | None = None, browser: bool = True, all
     return command + ["--no-browser"] * (not browser) + ["--allow-root"] * allow_root
 
 
-def become(command: list[str]) -> None:
+def environment() -> dict[str, str]:
+    """This process's environment, in which Jupyter also finds the course's stylesheet and settings.
+
+    Both variables only add a folder to those that Jupyter searches: the learner's configuration stays as it is, and
+    what they set in JupyterLab's own settings wins.
+    """
+    paths = {name: os.environ.get(name) for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH")}
+    added = {name: os.pathsep.join(filter(None, (str(SETTINGS), before))) for name, before in paths.items()}
+    return {**os.environ, **added}
+
+
+def become(command: list[str], environment: dict[str, str]) -> None:
     """Turn this process into another, so that Ctrl-C and signals reach Jupyter and nobody else."""
     if os.name == "nt":  # Windows has no exec: it would return to the prompt at once
-        sys.exit(subprocess.call(command))
-    os.execv(command[0], command)
+        sys.exit(subprocess.call(command, env=environment))
+    os.execve(command[0], command, environment)
