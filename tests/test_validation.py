@@ -316,12 +316,23 @@ def widgets(value, **extra):
 def test_widgets_are_compared_without_their_names_and_defaults():
     one = widget_states.tree(widgets(3)["state"], "a")
     renamed = json.loads(json.dumps(widgets(3, default=0)["state"]).replace('"b"', '"q"').replace("MODEL_b", "MODEL_q"))
-    assert widget_states.differences(one, widget_states.tree(renamed, "a")) == []
-    assert widget_states.differences(one, widget_states.tree(widgets(4)["state"], "a")) == [("state.value", 3, 4)]
+    assert widget_states.differences(one, widget_states.tree(renamed, "a"), 3.0) == []
+    assert widget_states.differences(one, widget_states.tree(widgets(4)["state"], "a"), 3.0) == [("state.value", 3, 4)]
     looped = {"a": {"state": {"me": "IPY_MODEL_a"}}}
     assert widget_states.tree(looped, "a")["state"]["me"] == "(model 0 above)"
     assert widget_states.tree({}, "a") is None
     assert widget_states.short("x" * 100).endswith("…")
+
+
+def test_a_picture_in_a_widget_is_compared_as_one():
+    def uri(shade):
+        return f"data:image/png;base64,{png(lambda draw: draw.line((0, 50, 200, 50), fill=shade, width=4))}"
+
+    black, nearly, red = ({"picture": uri(shade)} for shade in ((0, 0, 0), (2, 2, 2), (255, 0, 0)))
+    assert black != nearly and widget_states.differences(black, nearly, 3.0) == []
+    assert widget_states.differences(black, nearly, 0.1) == [("picture", black["picture"], nearly["picture"])]
+    assert [at for at, _, _ in widget_states.differences(black, red, 3.0)] == ["picture"]
+    assert widget_states.differences(black, {"picture": "none"}, 3.0) != []
 
 
 # Storing.

@@ -102,11 +102,13 @@ def heat_map(
     ylabel: str,
     row_names: Sequence[str] | None = None,
     column_names: Sequence[str] | None = None,
-    digits: int = 2,
+    digits: int | None = 2,
     limit: float | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """A matrix as coloured cells, with its numbers written in while they are readable (up to 14 columns).
+
+    digits: of those numbers; None writes none: the last digit of what was trained is another one on another machine.
 
     Negative numbers give a diverging scale, symmetric about white at 0; `limit` fixes its end, to compare panels.
     A cell that is NaN stays blank: no colour, no number.
@@ -121,7 +123,7 @@ def heat_map(
         )
         ax.grid(visible=False)
         ax.figure.colorbar(image, ax=ax, shrink=0.85, pad=0.02)
-        if values.shape[1] <= 14 and values.shape[0] <= 20:
+        if digits is not None and values.shape[1] <= 14 and values.shape[0] <= 20:
             _write_numbers(ax, values, top, digits)
         _name_ticks(ax, values.shape, row_names, column_names)
         return _finish(ax, title, xlabel, ylabel)

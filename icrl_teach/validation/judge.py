@@ -126,7 +126,7 @@ def _unstable(document: Document, runs: list[Run], index: int, patterns: dict[st
             continue
         limit = document.settings.picture_tolerance
         result = compare(first.outputs, other.cells[index].outputs, patterns, limit, allowed)
-        widgets = _widget_gap(runs[0].notebook, other.notebook, index) if result.same else None
+        widgets = _widget_gap(runs[0].notebook, other.notebook, index, limit) if result.same else None
         if result.same and not widgets:
             continue
         a, b = readable(result.mismatch) if result.mismatch else widgets or ("a picture", "another picture")
@@ -165,20 +165,20 @@ def _widgets(document: Document, run: Run, index: int) -> Iterator[Finding]:
     if any(view not in models for view in views):
         message = "shows a widget whose state is not stored: without a kernel a reader sees nothing"
         yield document.finding("widget-state", message, index, fix=document.update)
-    elif gap := _widget_gap(document.notebook, run.notebook, index):
+    elif gap := _widget_gap(document.notebook, run.notebook, index, document.settings.picture_tolerance):
         message = f"widget state: stored {gap[0]}, now {gap[1]}"
         yield document.finding("widget-state", message, index, fix=document.update)
 
 
-def _widget_gap(stored: NotebookNode, now: NotebookNode, index: int) -> tuple[str, str] | None:
+def _widget_gap(stored: NotebookNode, now: NotebookNode, index: int, limit: float) -> tuple[str, str] | None:
     """The first difference between the widgets a cell shows in two notebooks, or None."""
     old, new = (widget_states.views(notebook.cells[index]) for notebook in (stored, now))
     if len(old) != len(new):
         return f"{len(old)} widgets", f"{len(new)}"
     for a, b in zip(old, new, strict=True):
-        trees = (widget_states.tree(widget_states.states(n), i) for n, i in ((stored, a), (now, b)))
-        for at, was, is_now in widget_states.differences(*trees):
-            return f"{at} = {widget_states.short(was)}", widget_states.short(is_now)
+        was, now_is = (widget_states.tree(widget_states.states(n), i) for n, i in ((stored, a), (now, b)))
+        for at, left, right in widget_states.differences(was, now_is, limit):
+            return f"{at} = {widget_states.short(left)}", widget_states.short(right)
     return None
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from icrl_teach.validation import pictures
+from icrl_teach.validation.compare import DATA_URI
 from icrl_teach.validation.documents import WIDGET_STATE, WIDGET_VIEW
 
 REFERENCE = "IPY_MODEL_"
@@ -46,14 +48,25 @@ def _resolved(models: dict[str, Any], value: Any, seen: tuple[str, ...]) -> Any:
     return value
 
 
-def differences(stored: Any, now: Any, at: str = "") -> list[tuple[str, Any, Any]]:
+def differences(stored: Any, now: Any, limit: float, at: str = "") -> list[tuple[str, Any, Any]]:
     """Where two trees differ: (place, stored, now). JupyterLab leaves out what has its default value, so a key that
-    only the fresh run has is no difference."""
+    only the fresh run has is no difference; nor are pictures that differ by at most `limit` per cent."""
     if isinstance(stored, dict) and isinstance(now, dict):
-        return [d for key in stored for d in differences(stored[key], now.get(key), f"{at}.{key}" if at else str(key))]
-    if isinstance(stored, list) and isinstance(now, list) and len(stored) == len(now):
-        return [d for i, (a, b) in enumerate(zip(stored, now, strict=True)) for d in differences(a, b, f"{at}[{i}]")]
-    return [] if stored == now else [(at, stored, now)]
+        pairs = [(f"{at}.{key}" if at else str(key), stored[key], now.get(key)) for key in stored]
+    elif isinstance(stored, list) and isinstance(now, list) and len(stored) == len(now):
+        pairs = [(f"{at}[{i}]", a, b) for i, (a, b) in enumerate(zip(stored, now, strict=True))]
+    else:
+        return [] if stored == now or _alike(stored, now, limit) else [(at, stored, now)]
+    return [found for place, a, b in pairs for found in differences(a, b, limit, place)]
+
+
+def _alike(stored: Any, now: Any, limit: float) -> bool:
+    """Whether both are pictures, and the same to the eye: another processor's rounding moves a pixel."""
+    found = [DATA_URI.fullmatch(value) if isinstance(value, str) else None for value in (stored, now)]
+    if found[0] is None or found[1] is None:
+        return False
+    old, new = (pictures.picture(match[1], match[2]) for match in found if match)
+    return pictures.compare(old, new).percent <= limit
 
 
 def short(value: Any, width: int = 60) -> str:

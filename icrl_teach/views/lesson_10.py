@@ -159,7 +159,7 @@ def transfer_picture(lengths: Sequence[int], by_length: ArrayLike, by_family: Ma
 def free_picture(V: ArrayLike) -> Figure:
     """A whole V, (9, 9), learned with every entry free."""
     names = [*(f"x{i}" for i in range(6)), "reward", "target", "value"]
-    return heat_map(V, row_names=names, column_names=names, digits=1, limit=1.2, xlabel="reads from",
+    return heat_map(V, row_names=names, column_names=names, digits=None, limit=1.2, xlabel="reads from",
                     ylabel="writes into", title="Seed 1, all entries free: the last row is TD's")  # fmt: skip
 
 
