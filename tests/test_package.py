@@ -29,7 +29,7 @@ FLOORS = [
     "probes",
     *("emergence", "course", "symbols", "standing", "comparison", "evaluation", "doctor", "acting_report"),
     *("figures", "predictions", "views", "web", "widgets", "checks", "validation"),
-    *("grading", "cli"),
+    *("grading", "classroom", "cli"),
 ]
 
 PACKAGE = "icrl_teach"

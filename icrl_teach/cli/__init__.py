@@ -17,6 +17,7 @@ from icrl_teach.cli.shell import OneLineErrors
 
 COMMANDS = [
     "act",
+    "classroom",
     "demo",
     "doctor",
     "evaluate",
