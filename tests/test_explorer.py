@@ -218,6 +218,7 @@ def test_the_keyboard_alone_moves_layers_and_the_table_holds_the_same_numbers(pa
         page.keyboard.press("ArrowRight")
     assert page.evaluate("explorer.get().layer") == 3 and len(set(told())) > 3
     page.get_by_text("The same as a table").click()
+    page.locator("table td").first.wait_for()
     cells = page.locator("table td:nth-child(3)").all_inner_texts()
     assert [cell.replace("\N{MINUS SIGN}", "-") for cell in cells] == [v.replace("-0.00", "0.00") for v in told()]
 

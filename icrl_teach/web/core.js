@@ -217,16 +217,20 @@ function softmax(scores) {
 export function layers({ columns }, E, { gamma, alpha, L, block = "shift", broken = new Set() }) {
   const C = columns.length;
   const step = broken.has("sign") ? -alpha : alpha;
-  const carry = columns.map(({ source, continues }, j) => (continues || (source && broken.has("ends")) ? gamma : 0));
+  const carry = columns.map(({ source, continues }) => (continues || (source && broken.has("ends")) ? gamma : 0));
   const teaching = E.map((weights) => weights.some((w) => w > 0));
+  const state = columns.map((column) => column.state);
+  const same = state.map((s) => state.indexOf(s)); // who is in the same state hears the same: one sum a state
+  const hearing = [...new Set(same)];
   const trace = [{ target: new Float64Array(C), value: new Float64Array(C) }];
   for (let l = 0; l < L; l++) {
     const { target, value } = trace[l];
     const write = new Float64Array(C);
     for (let i = 0; i < C; i++) {
       const [weights, delta] = [E[i], columns[i].reward + target[i] - value[i]];
-      if (teaching[i]) for (let j = 0; j < C; j++) write[j] += weights[j] * delta;
+      if (teaching[i]) for (const j of hearing) write[j] += weights[j] * delta;
     }
+    for (let j = 0; j < C; j++) write[j] = write[same[j]];
     const next = { target: Float64Array.from(target), value: value.map((v, j) => v + step * write[j]) };
     if (!broken.has("shift"))
       for (let j = 0; j < C; j++) {

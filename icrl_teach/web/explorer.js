@@ -80,6 +80,11 @@ function svg(tag, attributes, ...children) {
   return node;
 }
 
+/** Set a text only where it differs: what stays the same need not be laid out again. */
+function say(node, text) {
+  if (node.textContent !== String(text)) node.textContent = text;
+}
+
 const shown = (x) => (Math.abs(x) < 0.005 ? "0.00" : Math.abs(x) >= 1000 ? x.toExponential(1) : x.toFixed(2)).replace("-", "−");
 
 /** Blue below 0, orange above, and a text colour that can be read on it. */
@@ -142,7 +147,7 @@ export function mount(root, given = {}, changed = () => {}) {
     const row = element("div", { class: "icrl-dial" }, element("label", { for: input.id }, label), input, output);
     controls[name] = () => {
       input.value = state[name];
-      output.textContent = Number.isInteger(step) ? state[name] : state[name].toFixed(2);
+      say(output, Number.isInteger(step) ? state[name] : state[name].toFixed(2));
     };
     return row;
   }
@@ -162,6 +167,7 @@ export function mount(root, given = {}, changed = () => {}) {
   const chart = svg("svg", { viewBox: "0 0 320 170", role: "img", class: "icrl-chart" });
   const card = element("p", { class: "icrl-card", "aria-live": "polite" });
   const table = element("table", {});
+  const twin = element("details", { class: "icrl-twin", ontoggle: () => drawTable() }, element("summary", {}, "The same as a table"), table);
   const play = element("button", { type: "button", onclick: () => (playing ? stop() : start()) }, "Play");
   const tourText = element("p", { class: "icrl-tour", "aria-live": "polite" });
   const lakeTools = radios("tool", "A click on a square", { look: "looks", arrow: "turns the arrow", ...Object.fromEntries(Object.entries(KINDS).map(([k, v]) => [k, `makes a ${v}`])) }, () => tool, (value) => { tool = value; });
@@ -194,7 +200,7 @@ export function mount(root, given = {}, changed = () => {}) {
         radios("world", "World", WORLDS, () => state.world, (world) => set({ world, layer: 64 })),
         element("fieldset", {}, element("legend", {}, "Dials"), ...DIALS.map((dial) => range(...dial))),
         faults(), extra),
-      element("details", { class: "icrl-twin" }, element("summary", {}, "The same as a table"), table)));
+      twin));
 
   function faults() {
     const boxes = Object.entries(FAULTS).map(([name, label]) => {
@@ -235,6 +241,7 @@ export function mount(root, given = {}, changed = () => {}) {
 
   // ------------------------------------------------------------------------------------------------------- drawing
 
+  let night = false; // read once a drawing: each reading makes the browser settle its styles
   const dark = () => {
     const [r, g, b] = getComputedStyle(root).color.match(/[\d.]+/g).map(Number);
     return r + g + b > 380;
@@ -271,12 +278,12 @@ export function mount(root, given = {}, changed = () => {}) {
       const name = isLake ? `row ${y + 1}, column ${x + 1}` : `state ${x}`;
       const told = s >= 0 && ran.visits[s] > 0;
       const text = s >= 0 ? (values === ran.seen && !told ? "?" : shown(values[s])) : { "#": "▦", H: "hole −1", G: "goal +1" }[kind];
-      const [ground, ink] = colours(s >= 0 ? values[s] : 0, most, dark());
+      const [ground, ink] = colours(s >= 0 ? values[s] : 0, most, night);
       cell.style.background = kind === "#" ? "var(--icrl-line)" : ground;
       cell.style.color = ink;
       cell.className = `${s === here && interactive ? "icrl-here" : ""} ${s >= 0 && !told && values !== ran.exact ? "icrl-guess" : ""}`;
       const label = kind === "S" ? "start " : isLake ? "" : `${x}: `;
-      cell.textContent = `${label}${text}${interactive && arrow ? ` ${arrow}` : ""}`;
+      say(cell, `${label}${text}${interactive && arrow ? ` ${arrow}` : ""}`);
       if (interactive) {
         cell.setAttribute("aria-label", `${name}, ${KINDS[kind]}${s >= 0 ? `, value ${shown(values[s])}` : ""}${s >= 0 && !told ? ", never left: a guess" : ""}`);
         cell.onclick = () => press(y, x, s);
@@ -302,7 +309,7 @@ export function mount(root, given = {}, changed = () => {}) {
     canvas.height = (arcs + 4 * high + 4) * ratio;
     const pen = canvas.getContext("2d");
     pen.scale(ratio, ratio);
-    const [left, night] = [62, dark()];
+    const left = 62;
     const step = (width - left) / C;
     const most = (list) => Math.max(0.1, ...Array.from(list, Math.abs));
     const rows = [
@@ -355,8 +362,8 @@ export function mount(root, given = {}, changed = () => {}) {
     const after = !source ? "It has no reward and no successor, so it asks and does not teach." :
       continues ? `Target memory ${shown(target[j])} is gamma ${state.gamma.toFixed(2)} times ${shown(value[j + 1])}, the value of the next column.` :
       "The walk ended here: nothing follows, target memory stays 0.";
-    card.textContent = `Column ${j}, ${kind}: ${names()[s]}. ${source ? `Reward ${shown(reward)}. ` : ""}Value memory ${shown(value[j])}. ${after} ` +
-      `TD error ${shown(reward + target[j] - value[j])}. It hears ${heard.length} columns, ${Math.round(100 * same)} % of the weight from columns of its own state.`;
+    say(card, `Column ${j}, ${kind}: ${names()[s]}. ${source ? `Reward ${shown(reward)}. ` : ""}Value memory ${shown(value[j])}. ${after} ` +
+      `TD error ${shown(reward + target[j] - value[j])}. It hears ${heard.length} columns, ${Math.round(100 * same)} % of the weight from columns of its own state.`);
   }
 
   const names = () => world.names.map((name) => (state.world === "lake" ? name : `state ${name}`));
@@ -389,23 +396,24 @@ export function mount(root, given = {}, changed = () => {}) {
       world = worldOf(state);
       ran = run({ ...state, L: 64, world });
     }
+    night = dark();
     const C = ran.prompt.columns.length;
     state.column = Math.min(state.column, C - 1);
     root.querySelector(`#${id}-column`).max = C - 1;
     for (const update of Object.values(controls)) update();
-    root.querySelector(".icrl-layer").textContent = state.layer;
+    say(root.querySelector(".icrl-layer"), state.layer);
     extra.hidden = state.world !== "lake";
     const tour = TOURS[state.tour];
     for (const name of ["back", "next"]) root.querySelector(`.icrl-${name}`).hidden = !tour;
     tourText.hidden = !tour;
-    tourText.textContent = tour ? `${state.step + 1} of ${tour.steps.length}. ${tour.steps[state.step][0]}` : "";
+    say(tourText, tour ? `${state.step + 1} of ${tour.steps.length}. ${tour.steps[state.step][0]}` : "");
     for (const [name, off] of [["back", !tour || state.step === 0], ["next", !tour || state.step === tour.steps.length - 1]])
       root.querySelector(`.icrl-${name}`).setAttribute("aria-disabled", off);
     drawMaps();
     tell();
     drawPrompt();
     drawChart();
-    drawTable();
+    if (twin.open) drawTable();
   }
 
   function set(patch, quietly = false) {
@@ -421,8 +429,13 @@ export function mount(root, given = {}, changed = () => {}) {
   });
   const sized = new ResizeObserver(() => ran && drawPrompt());
   sized.observe(canvas);
+  const lit = new MutationObserver(() => draw()); // the theme of JupyterLab or of the site
+  for (const node of [document.documentElement, document.body]) lit.observe(node, { attributeFilter: ["data-theme", "data-jp-theme-light"] });
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  const redraw = () => draw();
+  scheme.addEventListener("change", redraw);
   draw(true);
-  return { set, get: () => ({ ...state }), ran: () => ran, stop: () => { stop(); sized.disconnect(); } };
+  return { set, get: () => ({ ...state }), ran: () => ran, stop: () => { stop(); sized.disconnect(); lit.disconnect(); scheme.removeEventListener("change", redraw); } };
 }
 
 /** The state in the address, so that what one sees can be sent: only what differs from the default. */
