@@ -54,7 +54,7 @@ class Check:
     example of the kind of result where the arguments do not show it; needs, the checks of earlier functions that this
     one calls; also, further properties, each a function of the learner's function that raises CheckFailed; read,
     where many answers are right: (result, *arguments) -> what of it is compared; forbid, the library's functions that
-    do the whole exercise, such as "mrp.MarkovRewardProcess.value": grading gives no points for calling them.
+    do the whole exercise, such as "mrp:MarkovRewardProcess.value": grading gives no points for calling them.
 
     Raises CheckFailed for a wrong answer, NotWrittenYet for a stub.
     """

@@ -34,7 +34,7 @@ class Exercise:
 
     @property
     def forbid(self) -> tuple[str, ...]:
-        """The library's functions that do the whole exercise, such as `mrp.MarkovRewardProcess.value`."""
+        """The library's functions that do the whole exercise, such as `mrp:MarkovRewardProcess.value`."""
         return tuple(self.check.forbid) if isinstance(self.check, Check) else ()
 
 
@@ -46,6 +46,7 @@ class Sheet:
     exercises: tuple[Exercise, ...]
     given: frozenset[str]
     checks: dict[str, str]  # grade_id -> source of each check cell
+    modules: tuple[str, ...]  # where checks live: learners' code does not get them
 
 
 def read_sheet(path: str | Path) -> Sheet:
@@ -66,13 +67,14 @@ def read_sheet(path: str | Path) -> Sheet:
         raise ValueError(f"{path}: no cell is graded; a sheet has nbgrader's metadata, as those in exercises/")
     given = (s.strip() for cell, s in zip(cells, sources, strict=True) if not about(cell).get("solution"))
     checks = {about(cell)["grade_id"]: text_of(cell) for cell in cells if about(cell).get("grade")}
-    return Sheet(path.stem, tuple(exercises), frozenset(given), checks)
+    modules = {"icrl_teach.checks"} | {home.split(":")[0] for home in homes.values()}
+    return Sheet(path.stem, tuple(exercises), frozenset(given), checks, tuple(sorted(modules)))
 
 
 def text_of(cell: dict[str, Any]) -> str:
     """A cell's source, which may be stored as a list of lines."""
     source = cell.get("source", "")
-    return source if isinstance(source, str) else "".join(map(str, source))
+    return source if isinstance(source, str) else "".join(map(str, source)) if isinstance(source, list) else ""
 
 
 def about(cell: dict[str, Any]) -> dict[str, Any]:
