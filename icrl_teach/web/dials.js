@@ -1,5 +1,6 @@
 // Dials above a picture, in the browser's own controls: what is moved goes to the kernel, which answers with a picture,
 // its alternative text and its numbers. While it draws, only the newest position waits: a drag never piles up.
+// On the site no kernel runs: there stored frames answer, and a dial has the places of its `grid` alone.
 
 const PATIENCE = 30000; // milliseconds without any answer after which the kernel is said to be silent
 let made = 0;
@@ -20,19 +21,31 @@ export function said(dial, value) {
   return value.toFixed(digits);
 }
 
-/** Position 0 ... steps of a log dial, and back. */
-export const valueAt = (dial, position) => dial.least * (dial.most / dial.least) ** (position / dial.step);
-export const positionOf = (dial, value) => Math.round((dial.step * Math.log(value / dial.least)) / Math.log(dial.most / dial.least));
+/** What the track of a dial holds for a value, and back: a place of its grid, a step of a log dial, else the value. */
+export function valueAt(dial, position) {
+  if (dial.grid) return dial.grid[position];
+  return dial.kind === "log" ? dial.least * (dial.most / dial.least) ** (position / dial.step) : position;
+}
+
+export function positionOf(dial, value) {
+  if (dial.grid) return dial.grid.indexOf(value);
+  return dial.kind === "log" ? Math.round((dial.step * Math.log(value / dial.least)) / Math.log(dial.most / dial.least)) : value;
+}
+
+/** Least, most and step of a dial's track. */
+function track(dial) {
+  if (dial.grid) return [0, dial.grid.length - 1, 1];
+  return dial.kind === "log" ? [0, dial.step, 1] : [dial.least, dial.most, dial.step];
+}
 
 function range(name, dial, value, moved) {
-  const log = dial.kind === "log";
   const id = `icrl-dial-${++made}`;
   const output = element("span", { class: "icrl-said" }, said(dial, value));
-  const [min, max, step] = log ? [0, dial.step, 1] : [dial.least, dial.most, dial.step];
+  const [min, max, step] = track(dial);
   const input = element("input", { type: "range", id, min, max, step });
-  input.value = log ? positionOf(dial, value) : value;
+  input.value = positionOf(dial, value);
   const tell = () => {
-    const now = log ? valueAt(dial, Number(input.value)) : Number(input.value);
+    const now = valueAt(dial, Number(input.value));
     output.textContent = said(dial, now);
     input.setAttribute("aria-valuetext", said(dial, now)); // a log dial would announce its position
     return now;
@@ -40,7 +53,7 @@ function range(name, dial, value, moved) {
   tell();
   input.addEventListener("input", () => moved(name, tell()));
   const place = (now) => {
-    input.value = log ? positionOf(dial, now) : now;
+    input.value = positionOf(dial, now);
     tell();
   };
   return [element("div", { class: "icrl-dial" }, element("label", { for: id }, dial.label), input, output), place];
@@ -72,7 +85,7 @@ export default {
 
     const silent = () => {
       waits = false;
-      status.textContent = "The kernel does not answer. If it was restarted, run this cell again.";
+      status.textContent = model.get("silence") ?? "The kernel does not answer. If it was restarted, run this cell again.";
     };
     const ask = () => {
       if (waits) {
@@ -97,7 +110,8 @@ export default {
       const view = model.get("view");
       alarm.textContent = view.error;
       alarm.hidden = !view.error;
-      picture.hidden = numbers.hidden = Boolean(view.error);
+      picture.hidden = Boolean(view.error);
+      numbers.hidden = !view.numbers;
       picture.src = view.picture;
       picture.alt = view.alt;
       if (numbers.textContent !== view.numbers) numbers.textContent = view.numbers;
