@@ -249,6 +249,25 @@ def test_a_tour_of_six_steps_by_keyboard(page, tour):
     assert page.locator(".icrl-tour").inner_text() == seen[-1]
 
 
+def test_the_short_one_sets_a_reward_at_a_click_and_takes_it_away(page):
+    page.open("#short=true")
+    page.reload()  # it is made short, not changed
+    square, answers = page.locator(".icrl-map button").nth(3), "explorer.ran().answers[64]"
+    before = page.evaluate(answers)
+    square.press("Enter")
+    assert page.evaluate("explorer.get().rows[0]") == "S..G" and "goal +1" in square.inner_text()
+    assert page.evaluate(answers) != before
+    square.press("Enter")
+    assert page.evaluate("explorer.get().rows[0]") == "S..." and page.evaluate(answers) == before
+    told = page.locator(".icrl-told").inner_text()
+    errors = page.evaluate("[0, 64].map((layer) => explorer.ran().errors[layer].toFixed(2))")
+    assert all(error in told for error in errors) and errors[0] != errors[1]
+    assert not page.locator("canvas").is_visible()
+    page.get_by_text("More: the prompt").press("Enter")
+    assert page.locator("canvas").is_visible() and page.get_by_role("slider", name="sharpness").is_visible()
+    assert page.get_by_role("slider").count() == 8  # layers, column, and the six dials
+
+
 def test_news_needs_a_layer_for_each_state(page):
     page.open("#tour=news&world=corridor&n=24&beta=20&gamma=0.9")
     answers = np.array(page.evaluate("explorer.ran().answers.slice(0, 7)"))
@@ -302,4 +321,6 @@ def test_the_widget_holds_the_module_and_its_state():
     widget = explorer(world="loop", beta=2.0)
     assert widget.state == {"world": "loop", "beta": 2.0}
     assert read("core.js").strip() in widget._esm
+    data, _ = widget._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data and "icrl-teach explorer" in data["text/html"]
     assert not re.findall(r"^import ", widget._esm, re.M)

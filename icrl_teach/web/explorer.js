@@ -6,10 +6,14 @@ import { MOVES, boyan, corridor, lake, loop, run } from "./core.js";
 const LAKE = { rows: ["S...", ".H.H", "....", "H..G"], arrows: ["??v?", "??v?", "?>?v", "?>>?"] };
 export const DEFAULTS = {
   world: "lake", ...LAKE, slip: 0, n: 120, seed: 1, gamma: 0.9, alpha: 1, beta: 6, L: 64, layer: 64,
-  column: 0, block: "shift", broken: [], tour: "", step: 0,
+  column: 0, block: "shift", broken: [], tour: "", step: 0, short: false,
 };
 const WORLDS = { lake: "a lake that you draw", corridor: "a corridor", loop: "a loop", boyan: "a Boyan chain" };
 const KINDS = { ".": "ice", "#": "wall", H: "hole", G: "goal", S: "start" };
+const TOOLS = {
+  look: "looks at it", arrow: "turns its arrow", G: "makes a goal, +1", H: "makes a hole, −1", "#": "makes a wall",
+  S: "makes it the start", ".": "makes it ice again",
+};
 const FAULTS = {
   unmask: "let the query teach", axis: "turn the softmax", shift: "forget the shift", sign: "flip the sign",
   ends: "look beyond an end",
@@ -119,6 +123,7 @@ export function settled(given) {
   if (!(state.world in WORLDS)) state.world = DEFAULTS.world;
   if (!(state.tour in TOURS)) state.tour = "";
   state.block = state.block === "dual" ? "dual" : "shift";
+  state.short = String(state.short) === "true";
   state.broken = Array.isArray(state.broken) ? state.broken.filter((name) => name in FAULTS) : [];
   return state;
 }
@@ -134,7 +139,7 @@ export function mount(root, given = {}, changed = () => {}) {
   let world;
   let ran;
   let playing = 0;
-  let tool = "look";
+  let tool = state.short ? "G" : "look";
   const controls = {};
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -169,38 +174,49 @@ export function mount(root, given = {}, changed = () => {}) {
   const table = element("table", {});
   const twin = element("details", { class: "icrl-twin", ontoggle: () => drawTable() }, element("summary", {}, "The same as a table"), table);
   const play = element("button", { type: "button", onclick: () => (playing ? stop() : start()) }, "Play");
+  const told = element("p", { class: "icrl-told", "aria-live": "polite" });
   const tourText = element("p", { class: "icrl-tour", "aria-live": "polite" });
-  const lakeTools = radios("tool", "A click on a square", { look: "looks", arrow: "turns the arrow", ...Object.fromEntries(Object.entries(KINDS).map(([k, v]) => [k, `makes a ${v}`])) }, () => tool, (value) => { tool = value; });
-  const extra = element("details", {}, element("summary", {}, "Draw the lake"), lakeTools,
+  const lakeTools = radios("tool", "A click on a square", TOOLS, () => tool, (value) => { tool = value; });
+  const extra = element("details", {}, element("summary", {}, "Draw the lake"),
     element("button", { type: "button", onclick: () => resize(1) }, "Larger"), " ",
     element("button", { type: "button", onclick: () => resize(-1) }, "Smaller"), " ",
     element("button", { type: "button", onclick: () => set({ ...LAKE }) }, "As it was"));
 
-  root.replaceChildren(
-    element("section", { class: "icrl", "aria-label": "Explorer: a frozen network reads a walk" },
-      element("p", { class: "icrl-lead" }, "A frozen network reads a walk and says what each state is worth. ",
-        element("strong", {}, "Weights changed: 0.")),
-      element("div", { class: "icrl-tours" },
-        radios("tour", "A guided tour", { "": "none", ...Object.fromEntries(Object.entries(TOURS).map(([k, t]) => [k, t.title])) }, () => state.tour, (tour) => go(tour, 0)),
-        tourText,
-        element("button", { type: "button", class: "icrl-back", onclick: () => go(state.tour, state.step - 1) }, "Back"), " ",
-        element("button", { type: "button", class: "icrl-next", onclick: () => go(state.tour, state.step + 1) }, "Next")),
-      element("div", { class: "icrl-columns" },
-        element("div", { class: "icrl-picture" },
-          element("h3", {}, "What the network answers, after ", element("span", { class: "icrl-layer" }), " layers"), map,
-          element("p", { class: "icrl-small" }, "A dotted frame: a state that the walk never left, so its answer is a guess."),
-          range("layer", "layers", 0, 64, 1),
-          element("p", {}, play, " ", element("button", { type: "button", onclick: () => set({ layer: (state.layer + 1) % 65 }) }, "One layer on")),
-          maps),
-        element("div", { class: "icrl-picture" },
-          element("h3", {}, "The prompt: a column for each step, then the queries"), canvas,
-          range("column", "column", 0, 1, 1), card,
-          element("h3", {}, "Error by depth"), chart)),
-      element("div", { class: "icrl-controls" },
-        radios("world", "World", WORLDS, () => state.world, (world) => set({ world, layer: 64 })),
-        element("fieldset", {}, element("legend", {}, "Dials"), ...DIALS.map((dial) => range(...dial))),
-        faults(), extra),
-      twin));
+  const tours = element("div", { class: "icrl-tours" },
+    radios("tour", "A guided tour", { "": "none", ...Object.fromEntries(Object.entries(TOURS).map(([k, t]) => [k, t.title])) }, () => state.tour, (tour) => go(tour, 0)),
+    tourText,
+    element("button", { type: "button", class: "icrl-back", onclick: () => go(state.tour, state.step - 1) }, "Back"), " ",
+    element("button", { type: "button", class: "icrl-next", onclick: () => go(state.tour, state.step + 1) }, "Next"));
+  const answers = element("div", { class: "icrl-picture" },
+    element("h3", {}, "What the network answers, after ", element("span", { class: "icrl-layer" }), " layers"), map,
+    element("p", { class: "icrl-small" }, "An arrow: where the walker goes from there; without one, anywhere. A dotted frame: a state that the walk never left, so its answer is a guess."),
+    range("layer", "layers", 0, 64, 1),
+    element("p", {}, play, " ", element("button", { type: "button", onclick: () => set({ layer: (state.layer + 1) % 65 }) }, "One layer on")));
+  const inside = element("div", { class: "icrl-picture" },
+    element("h3", {}, "The prompt: a column for each step, then the queries"), canvas,
+    range("column", "column", 0, 1, 1), card,
+    element("h3", {}, "Error by depth"), chart);
+  const settings = element("div", { class: "icrl-controls" },
+    radios("world", "World", WORLDS, () => state.world, (world) => set({ world, layer: 64 })),
+    element("fieldset", {}, element("legend", {}, "Dials"), ...DIALS.map((dial) => range(...dial))),
+    faults());
+  const lead = element("p", { class: "icrl-lead" }, "A frozen network reads a walk and says what each state is worth. ",
+    element("strong", {}, "Weights changed: 0."));
+
+  /** Short: the lake, its tools and the layers at once, all else folded. */
+  function short() {
+    const more = element("details", {}, element("summary", {}, "More: the prompt and who listens to whom, dials, faults, guided tours"), tours, inside, settings, twin);
+    return [lead, element("div", { class: "icrl-columns" }, answers, element("div", { class: "icrl-picture" }, lakeTools, told, maps)), more];
+  }
+
+  function long() {
+    answers.append(maps);
+    extra.insertBefore(lakeTools, extra.children[1]);
+    settings.append(extra);
+    return [lead, tours, element("div", { class: "icrl-columns" }, answers, inside), settings, twin];
+  }
+
+  root.replaceChildren(element("section", { class: "icrl", "aria-label": "Explorer: a frozen network reads a walk" }, ...(state.short ? short() : long())));
 
   function faults() {
     const boxes = Object.entries(FAULTS).map(([name, label]) => {
@@ -254,7 +270,7 @@ export function mount(root, given = {}, changed = () => {}) {
       set({ arrows: change(state.arrows, turns[(turns.indexOf(state.arrows[y][x]) + 1) % turns.length]) });
     } else if (tool !== "look") {
       const cleared = tool === "S" ? state.rows.map((row) => row.replace("S", ".")) : state.rows;
-      const rows = change(cleared, tool);
+      const rows = change(cleared, tool === state.rows[y][x] ? "." : tool); // a second click takes it away
       if (/[.S]/.test(rows.join(""))) set({ rows });
     } else if (s >= 0) set({ column: ran.prompt.firstQuery + s });
   }
@@ -402,7 +418,8 @@ export function mount(root, given = {}, changed = () => {}) {
     root.querySelector(`#${id}-column`).max = C - 1;
     for (const update of Object.values(controls)) update();
     say(root.querySelector(".icrl-layer"), state.layer);
-    extra.hidden = state.world !== "lake";
+    extra.hidden = lakeTools.hidden = state.world !== "lake";
+    say(told, `A walk of ${state.n} steps. Error of the answers: ${shown(ran.errors[0])} before the first layer, ${shown(ran.errors[state.layer])} after ${state.layer}.`);
     const tour = TOURS[state.tour];
     for (const name of ["back", "next"]) root.querySelector(`.icrl-${name}`).hidden = !tour;
     tourText.hidden = !tour;

@@ -15,6 +15,11 @@ import traitlets
 
 from icrl_teach.web import read
 
+NOT_ALIVE = (
+    "<p>Here the Explorer comes to life when the cell is run (Shift and Enter). Without a notebook, "
+    "<code>icrl-teach explorer</code> opens it as a page.</p>"
+)
+
 
 def module_text() -> str:
     """core.js and explorer.js as one ES module, which imports nothing."""
@@ -28,12 +33,18 @@ class Explorer(anywidget.AnyWidget):
     """The Explorer in a notebook. `state` holds its dials as a dict and moves both ways: read it, or assign to it.
 
     Keys of `state`: world ("lake", "corridor", "loop", "boyan"), rows and arrows (of the lake), slip, n, seed, gamma,
-    alpha, beta, layer, column, block ("shift", "dual"), broken (of "unmask", "axis", "shift", "sign", "ends").
+    alpha, beta, layer, column, block ("shift", "dual"), broken (of "unmask", "axis", "shift", "sign", "ends");
+    and, when it is made, short (True: the lake, its tools and the layers, all else folded).
     """
 
     _esm = module_text()
     _css = read("explorer.css")
     state = traitlets.Dict().tag(sync=True)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """What anywidget shows, and a sentence for readers who see no widget, as in a notebook not yet trusted."""
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        return {**data, "text/html": NOT_ALIVE}, metadata
 
 
 def explorer(**state: Any) -> Explorer:
