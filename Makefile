@@ -8,7 +8,7 @@ COURSE ?= my-course
 # Jupyter refuses root unless told otherwise; in a container one usually is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test demo lint bench mutants notebooks exercises picture wheelhouse clean
+.PHONY: lab test demo lint bench mutants notebooks exercises picture wheelhouse site site-serve site-test clean
 
 lab: .venv/.lab
 	$(BIN)/icrl-teach doctor
@@ -49,6 +49,18 @@ wheelhouse: .venv/.venv
 	$(BIN)/python -m pip wheel --quiet --constraint constraints.txt $(PIP_ARGS) --wheel-dir wheelhouse ".[data]"
 	cp constraints.txt wheelhouse/
 
+# The course as pages, in build/site: open its index.html. Needs npm once, for what the pages ship.
+site: .venv/.site site/node_modules/.package-lock.json
+	$(BIN)/python site/stage.py build/site-source
+	$(BIN)/sphinx-build -W --keep-going -n -q -c site -b html build/site-source build/site
+
+site-serve: site
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000
+
+# In a real browser, on the pages that `make site` built; no part of `test`.
+site-test: .venv/.site
+	$(BIN)/python -m pytest tests/site -q
+
 .venv/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "This course needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 ..."; exit 2; }
@@ -63,5 +75,13 @@ wheelhouse: .venv/.venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[test,teach,data]"
 	@touch $@
 
+.venv/.site: .venv/.test
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[site]"
+	@touch $@
+
+site/node_modules/.package-lock.json: site/package-lock.json
+	npm ci --prefix site --no-audit --no-fund --loglevel=error
+	@touch $@
+
 clean:
-	rm -rf .venv .hypothesis .ruff_cache .mypy_cache .coverage*
+	rm -rf build/site build/site-source site/node_modules .venv .hypothesis .ruff_cache .mypy_cache .coverage*

@@ -1,0 +1,135 @@
+"""Notebooks as the site reads them: nothing on a page waits for a kernel.
+
+A stored notebook passes through here before Sphinx parses it (event source-read, priority 500). Each output that is a
+widget becomes plain HTML: a prediction its question and real choices, anything else its stored picture. An extension
+that knows better (players.py) connects to the same event with a smaller priority and replaces the outputs it knows.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from sphinx.application import Sphinx
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
+# In JupyterLab a heading's anchor keeps its capitals; on the site it has none.
+ANCHOR = re.compile(r"(\]\([^)\s]*#)([^)\s]+)\)")
+UNSAID = re.compile(r"\s+No\s+prediction\s+was\s+made\.")
+
+Notebook = dict[str, Any]
+
+
+def text_of(source: str | list[str]) -> str:
+    """A notebook's text, which may be stored as lines."""
+    return source if isinstance(source, str) else "".join(source)
+
+
+def states(notebook: Notebook) -> dict[str, dict[str, Any]]:
+    """The stored state of each widget model, by its id."""
+    stored = notebook["metadata"].get("widgets", {}).get(STATE, {}).get("state", {})
+    return {name: model["state"] for name, model in stored.items()}
+
+
+def widget_outputs(notebook: Notebook) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
+    """Each output that still is a widget: its cell, the output, and the stored state of what it shows."""
+    known = states(notebook)
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            if (view := output.get("data", {}).get(WIDGET)) is not None:
+                yield cell, output, known.get(view["model_id"], {})
+
+
+def as_html(output: dict[str, Any], text: str) -> None:
+    """Make an output HTML, and keep its text twin."""
+    twin = output["data"].get("text/plain", "")
+    output["data"], output["metadata"] = {"text/html": text, "text/plain": twin}, {}
+
+
+def prediction(state: dict[str, Any], known: dict[str, dict[str, Any]], name: str) -> str | None:
+    """A prediction as a fieldset of native controls, or None if the widget is none."""
+    parts = [known.get(child.removeprefix("IPY_MODEL_"), {}) for child in state.get("children", [])]
+    if len(parts) != 3 or "<b>Predict</b>" not in parts[0].get("value", ""):
+        return None
+    question = re.sub(r"</?(p|b)>", "", parts[0]["value"]).strip().removeprefix("Predict").strip()
+    options = parts[1].get("_options_labels")
+    if options:
+        entry = "".join(
+            f'<label><input type="radio" name="{name}" value="{html.escape(option)}"> {html.escape(option)}</label>'
+            for option in options
+        )
+    else:
+        entry = f'<label>Your number <input type="text" inputmode="decimal" name="{name}" autocomplete="off"></label>'
+    return (
+        f'<fieldset class="prediction"><legend><b>Predict</b> {question}</legend>{entry}'
+        '<p role="status">Choose before you read on.</p></fieldset>'
+    )
+
+
+def still(state: dict[str, Any], output: dict[str, Any]) -> str:
+    """A widget's stored picture and numbers, with a word on what it needs to move."""
+    view = state.get("view", {})
+    picture, alt = view.get("picture", ""), html.escape(view.get("alt", ""), quote=True)
+    numbers = html.escape(view.get("numbers", "") or text_of(output["data"].get("text/plain", "")))
+    image = f'<img class="icrl-picture" alt="{alt}" src="{picture}">' if picture else ""
+    return (
+        f'<figure class="still">{image}<figcaption>This one computes as it moves, so its controls need a notebook: '
+        f'what it shows first stands here.</figcaption></figure><pre class="numbers">{numbers}</pre>'
+    )
+
+
+def picture(output: dict[str, Any]) -> None:
+    """A stored picture with its alternative text, which readers of HTML get only from an img."""
+    alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+    if alt is not None and "text/html" not in output["data"]:
+        data = text_of(output["data"]["image/png"]).replace("\n", "")
+        as_html(
+            output,
+            f'<img class="icrl-picture" alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">',
+        )
+
+
+def without_kernel(notebook: Notebook, docname: str) -> None:
+    """Replace what needs a kernel, in place."""
+    known = states(notebook)
+    stem = docname.rsplit("/", 1)[-1]
+    for number, (_, output, state) in enumerate(list(widget_outputs(notebook))):
+        as_html(output, prediction(state, known, f"{stem}-{number}") or still(state, output))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = ANCHOR.sub(lambda found: f"{found[1]}{found[2].lower()})", text_of(cell["source"]))
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                picture(output)
+            if output["output_type"] == "stream":  # the stored run was nobody's: a reader may have chosen
+                output["text"] = UNSAID.sub("", text_of(output["text"]))
+    notebook["metadata"].pop("widgets", None)
+
+
+def level_headings(notebook: Notebook) -> None:
+    """A sheet's exercises are headed one level too deep for a page: none may be left out."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = re.sub(r"^### ", "## ", cell["source"], flags=re.MULTILINE)
+
+
+def read(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Sphinx's event source-read."""
+    if not docname.startswith(("lessons/", "exercises/")):
+        source[0] = source[0].replace("```floors", "```text")  # a list that the tests read
+        return
+    notebook = json.loads(source[0])
+    without_kernel(notebook, docname)
+    if docname.startswith("exercises/"):
+        level_headings(notebook)
+    source[0] = json.dumps(notebook)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Sphinx's door."""
+    app.connect("source-read", read, priority=500)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
