@@ -11,6 +11,8 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from os.path import normpath
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -19,6 +21,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 # In JupyterLab a heading's anchor keeps its capitals; on the site it has none.
 ANCHOR = re.compile(r"(\]\([^)\s]*#)([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s#][^)\s]*)\)")
 UNSAID = re.compile(r"\s+No\s+prediction\s+was\s+made\.")
 
 Notebook = dict[str, Any]
@@ -117,10 +120,21 @@ def level_headings(notebook: Notebook) -> None:
             cell["source"] = re.sub(r"^### ", "## ", cell["source"], flags=re.MULTILINE)
 
 
+def _reachable(app: Sphinx, docname: str, link: str) -> str:
+    """A link as it is, or to the public repository if it leads to a file that is no page of the site."""
+    source = Path(app.srcdir)
+    target = Path(normpath(source / docname / ".." / link.split("#")[0]))
+    if ":" in link or target.exists() or not target.is_relative_to(source):
+        return link
+    home = app.config.course_home
+    return f"https://github.com/{home['repository']}/blob/{home['branch']}/{target.relative_to(source).as_posix()}"
+
+
 def read(app: Sphinx, docname: str, source: list[str]) -> None:
     """Sphinx's event source-read."""
     if not docname.startswith(("lessons/", "exercises/")):
-        source[0] = source[0].replace("```floors", "```text")  # a list that the tests read
+        text = source[0].replace("```floors", "```text")  # a list that the tests read
+        source[0] = LINK.sub(lambda found: f"]({_reachable(app, docname, found[1])})", text)
         return
     notebook = json.loads(source[0])
     without_kernel(notebook, docname)
@@ -131,5 +145,6 @@ def read(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Sphinx's door."""
+    app.add_config_value("course_home", {}, "env", types=dict)
     app.connect("source-read", read, priority=500)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
