@@ -24,16 +24,16 @@ MEMORY_LIMIT = 2 * 2**30  # bytes
 class DepthComparison:
     """Errors by depth l = 0..L over the visited states, against the exact value; visited = left at least once.
 
-    states: (V,) indices of the visited states; visits, exact, transformer (after L layers), certainty_equivalence:
-    (V,) for these states. *_max_error, *_rms_error: (L+1,), for batch tabular TD after l iterations. gap: (L+1,), the
-    largest difference between the network and weighted softmax TD over all memory cells of layers 0..l.
-    floor_*: error of the certainty-equivalence (LSTD) value, where batch tabular TD ends.
+    states: (V,) indices of the visited states; visits, exact, certainty_equivalence: (V,) for these states; values:
+    (L+1, V), what the network says of them after each layer. *_max_error, *_rms_error: (L+1,), for batch tabular TD
+    after l iterations. gap: (L+1,), the largest difference between the network and weighted softmax TD over all memory
+    cells of layers 0..l. floor_*: error of the certainty-equivalence (LSTD) value, where batch tabular TD ends.
     """
 
     states: Int[np.ndarray, " n_visited"]
     visits: Int[np.ndarray, " n_visited"]
     exact: Float[np.ndarray, " n_visited"]
-    transformer: Float[np.ndarray, " n_visited"]
+    values: Float[np.ndarray, "n_layers_plus_1 n_visited"]
     certainty_equivalence: Float[np.ndarray, " n_visited"]
     max_error: Float[np.ndarray, " n_layers_plus_1"]
     rms_error: Float[np.ndarray, " n_layers_plus_1"]
@@ -42,6 +42,11 @@ class DepthComparison:
     gap: Float[np.ndarray, " n_layers_plus_1"]
     floor_max_error: float
     floor_rms_error: float
+
+    @property
+    def transformer(self) -> Float[np.ndarray, " n_visited"]:
+        """Values after L layers."""
+        return self.values[-1]
 
     @property
     def n_layers(self) -> int:
@@ -124,9 +129,7 @@ def compare_by_depth(
     errors, tabular_errors, floor_errors = (_max_and_rms(v, exact) for v in (values, tabular, floor[None]))
     visits = trajectory.visits()[states]
     floor_max, floor_rms = (float(error[0]) for error in floor_errors)
-    return DepthComparison(
-        states, visits, exact, values[-1], floor, *errors, *tabular_errors, gap, floor_max, floor_rms
-    )
+    return DepthComparison(states, visits, exact, values, floor, *errors, *tabular_errors, gap, floor_max, floor_rms)
 
 
 def environment_task(env: str, n_steps: int, gamma: float, seed: int) -> tuple[MarkovRewardProcess, Trajectory]:

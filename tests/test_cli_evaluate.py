@@ -74,10 +74,11 @@ def test_thirty_sessions_have_the_value_of_every_textbook(elsewhere):  # noqa: F
 
 def test_the_heading_says_which_value_it_is(elsewhere):  # noqa: F811
     (elsewhere / "log.csv").write_text(SESSIONS)
-    first = run("log.csv").stdout.splitlines()[0]
-    assert first.startswith("log.csv: 60 transitions in 30 episodes, 2 states; value of an episode to its end; gamma")
-    again = run("log.csv", "--episodes", "restart").stdout.splitlines()[0]
-    assert "value of going on for ever, each end leading to the next episode's start" in again
+    first = run("log.csv").stdout.splitlines()
+    assert first[0] == "log.csv: 60 transitions in 30 episodes, 2 states"
+    assert first[1] == "meaning          value of an episode to its end"
+    again = " ".join(run("log.csv", "--episodes", "restart").stdout.split())
+    assert "meaning value of going on for ever, each end leading to the next episode's start" in again
     (elsewhere / "walk.csv").write_text("state,reward,next_state\na,1,b\nb,1,a\n")
     assert "changes nothing" in run("walk.csv", "--episodes", "restart").stderr
     assert "episode" not in run("walk.csv").stdout and "episodes" not in evaluated("walk.csv")

@@ -16,6 +16,7 @@ from icrl_teach._files import atomic_write
 from icrl_teach._progress import progress
 from icrl_teach._validate import check_gamma, check_probability
 from icrl_teach.cli.shell import check_writable, tau_option, warn
+from icrl_teach.cli.text import numbers, styled, table, wrap
 from icrl_teach.features import one_hot
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class _Hope(click.ParamType):
         return self.fail(f"{value!r} is neither best, nor none, nor a number such as 0.", param, ctx)
 
 
-@click.command("act")
+@click.command("act", short_help="Let a frozen network improve a policy while it reads.")
 @click.option(
     "--env", default="FrozenLake-v1", show_default=True, help="Gymnasium environment whose observations are numbered."
 )
@@ -104,12 +105,21 @@ def command(env: str, output: Path, **options: Any) -> None:
         picture = figure_png(report, env)
         film, note = animation(env, report.acting.policy, settings.seed, report.limit)
     about = {"env": env, **options}
-    click.echo(f"{env}: {game.n_states:,} states, {game.n_actions} actions; {heading(options)}\n")
-    click.echo(table_text(report))
+    click.echo(styled(f"{env}: {game.n_states:,} states, {game.n_actions} actions", bold=True))
+    click.echo(wrap(f"{heading(options)}\n"))
+    click.echo(f"{table_text(report)}\n")
+    click.echo(f"{references_text(report)}\n")
+    click.echo(
+        wrap(
+            f"Returns are sums of rewards within {report.limit} steps, undiscounted; the greedy one is "
+            f"{'exact' if report.exact else 'played'}. A pair is a state and an action. No weight of the network "
+            f"moved: SHA-256 {report.acting.digest[:16]}... before and after."
+        )
+    )
     paths = _write(output, env, {"png": picture, "json": numbers_json(report, about).encode(), "gif": film})
     if note:
         warn(note)
-    click.echo(f"Wrote {', '.join(map(str, paths))}")
+    click.echo(wrap(f"Wrote {', '.join(map(str, paths))}", "  "))
 
 
 def heading(options: dict[str, Any]) -> str:
@@ -144,28 +154,30 @@ def shown_rounds(count: int) -> list[int]:
 
 
 def table_text(report: ActingReport) -> str:
-    """The rounds as text, and the references below them."""
-    how = "exact" if report.exact else "played"
-    lines = [
-        f"{'':>5}   {'':>9}   {'':>8}   {'return while':>12}   {'greedy return':>13}   {'pairs never':>11}",
-        f"{'round':>5}   {'steps':>9}   {'episodes':>8}   {'exploring':>12}   {f'({how})':>13}   {'tried':>11}"
-        f"   {'asked':>5}   read by",
+    """The rounds as text: what was met while exploring, what the greedy policy reaches, and who read."""
+    rounds, shown = report.acting.rounds, shown_rounds(len(report.acting.rounds))
+    exploring = [rounds[k].mean_return for k in shown]
+    met = iter(numbers([x for x in exploring if x is not None]))
+    columns = [
+        ["", "round", *(f"{k + 1}" for k in shown)],
+        ["", "steps", *(f"{rounds[k].steps:,}" for k in shown)],
+        ["", "episodes", *(f"{rounds[k].episodes:,}" for k in shown)],
+        ["return", "exploring", *("none ended" if x is None else next(met) for x in exploring)],
+        ["return", "greedy", *numbers([report.greedy[k] for k in shown])],
+        ["pairs", "untried", *(f"{(rounds[k].visits == 0).sum():,}" for k in shown)],
+        ["", "asked", *(f"{rounds[k].asks}" for k in shown)],
+        ["", "read by", *(rounds[k].reader for k in shown)],
     ]
-    for k in shown_rounds(len(report.acting.rounds)):
-        r = report.acting.rounds[k]
-        played = "none ended" if r.mean_return is None else f"{r.mean_return:.4g}"
-        lines.append(
-            f"{k + 1:>5}   {r.steps:>9,}   {r.episodes:>8,}   {played:>12}   {report.greedy[k]:>13.4g}   "
-            f"{(r.visits == 0).sum():>11,}   {r.asks:>5}   {r.reader}"
-        )
-    steps = report.acting.rounds[-1].steps
-    lines.append(f"\nGreedy return of others, the first two after the same {steps:,} steps:")
-    lines += [f"  {name:<14}{value:>10.4g}" for name, value in report.references.items()]
-    lines.append(
-        f"\nReturns are sums of rewards within {report.limit} steps, undiscounted. No weight of the network moved: "
-        f"SHA-256\n{report.acting.digest[:16]}... before and after."
-    )
-    return "\n".join(lines)
+    lines = table([list(row) for row in zip(*columns, strict=True)], left=[len(columns) - 1])
+    return "\n".join([*(styled(line, bold=True) for line in lines[:2]), *lines[2:]])
+
+
+def references_text(report: ActingReport) -> str:
+    """The greedy return of others."""
+    values = numbers(report.references.values())
+    head = f"Greedy return of others, the first two after the same {report.acting.rounds[-1].steps:,} steps:"
+    rows = [["", name, value] for name, value in zip(report.references, values, strict=True)]
+    return "\n".join([styled(wrap(head), bold=True), *table(rows, left=[1])])
 
 
 def numbers_json(report: ActingReport, about: dict[str, Any]) -> str:

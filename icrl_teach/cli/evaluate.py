@@ -17,6 +17,7 @@ from icrl_teach._files import atomic_write, try_writing
 from icrl_teach._progress import Tick, progress
 from icrl_teach._validate import check_gamma
 from icrl_teach.cli.shell import given, layers_option, one_line, tau_option, warn
+from icrl_teach.cli.text import defined, numbers, styled, table, wrap
 from icrl_teach.data import Log, read_features, read_log, restarted, unused_columns
 from icrl_teach.data.columns import MEANINGS
 from icrl_teach.evaluation import LogEvaluation
@@ -30,10 +31,12 @@ VALUE = {
     "restart": "value of going on for ever, each end leading to the next episode's start",
 }
 MOST_SHOWN = 40  # states in a figure
+DIGITS = 6  # of the largest value in a table
+NAMES = len("spectral radius")  # the column of what is said of the whole log
 Interval = tuple[np.ndarray, np.ndarray]
 
 
-@click.command("evaluate")
+@click.command("evaluate", short_help="Value every state of your own log.")
 @click.argument("log", type=click.Path(path_type=Path), metavar="LOG")
 @click.option(
     "--columns", metavar="ROLE=NAME,...", help="Columns by names of your own, for example state=page,reward=revenue."
@@ -167,10 +170,9 @@ class Setting:
 def _heading(log: Path, read: Log, result: LogEvaluation, meaning: str | None, setting: Setting) -> str:
     about = ", ".join(f"{key} {value}" for key, value in setting.shown().items())
     episodes = f" in {read.episodes:,} {'episode' if read.episodes == 1 else 'episodes'}" if meaning else ""
-    value = f"; {VALUE[meaning]}" if meaning else ""
-    return (
-        f"{one_line(log.name)}: {result.n_steps:,} transitions{episodes}, {len(result.labels):,} states{value}; {about}"
-    )
+    title = f"{one_line(log.name)}: {result.n_steps:,} transitions{episodes}, {len(result.labels):,} states"
+    pairs = [*([("meaning", VALUE[meaning])] if meaning else []), ("settings", about)]
+    return f"{styled(wrap(title), bold=True)}\n{defined(pairs, NAMES)}"
 
 
 def _names(labels: Sequence[str]) -> str:
@@ -206,24 +208,28 @@ def shown_label(label: str) -> str:
     return label if label.isprintable() and label and label == label.strip() else repr(label)
 
 
-def _cells(result: LogEvaluation, s: int) -> list[str]:
-    """One line of the table: visits, value, and the mean return where there are any."""
-    cells = [f"{result.visits[s]:>6}", f"{result.values[s]:.6g}"]
+def _rows(result: LogEvaluation, chosen: Sequence[int]) -> list[list[str]]:
+    """The table: visits, value, and the mean return with its number of episodes where there are any."""
+    at = list(chosen)
+    columns = [
+        ["state", *(shown_label(result.labels[s]) for s in at)],
+        ["visits", *(f"{result.visits[s]:,}" for s in at)],
+        ["value", *numbers(result.values[at], DIGITS)],
+    ]
     if result.returns is not None and result.n_returns is not None:
-        some = result.n_returns[s] > 0
-        cells.append(f"{result.returns[s]:.6g} (of {result.n_returns[s]:,})" if some else "none")
-    return cells
+        counts = result.n_returns[at]
+        some = iter(numbers(result.returns[at][counts > 0], DIGITS))
+        columns.append(["mean return", *(next(some) if n else "none" for n in counts)])
+        columns.append(["of episodes", *(f"{n:,}" for n in counts)])
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def table_text(result: LogEvaluation, heading: str, only: int | None = None) -> str:
     """The evaluation as text: a summary and one line a state, or only the line of state number `only`."""
-    chosen = range(len(result.labels)) if only is None else [only]
-    rows = [["state", "visits", "value", *(["mean return"] if result.returns is not None else [])]]
-    rows += [[shown_label(result.labels[s]), *_cells(result, s)] for s in chosen]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    head, *states = table(_rows(result, range(len(result.labels)) if only is None else [only]), left=[0], gap=3)
+    listed = [styled(head, bold=True), *states]
     if only is not None:
-        return "\n".join(table)
+        return "\n".join(listed)
     radius = result.spectral_radius
     rate = (
         f"{radius:.4g} ({'below 1: layers converge' if radius < 1 else 'not below 1'})"
@@ -240,15 +246,13 @@ def table_text(result: LogEvaluation, heading: str, only: int | None = None) -> 
         ),
     }[result.method]
     condition = "holds" if result.margin > 0 else "does not hold"
-    summary = [
-        heading,
-        f"method            {form}",
-        f"margin            {result.margin:.4g} (contraction condition {condition})",
-        f"spectral radius   {rate}",
-        f"still to go       about {result.remaining:.2g} to the limit of ever more layers",
-        "",
-    ]
-    return "\n".join(summary + table)
+    summary = {
+        "method": form,
+        "margin": f"{result.margin:.4g} (contraction condition {condition})",
+        "spectral radius": rate,
+        "still to go": f"about {result.remaining:.2g} to the limit of ever more layers",
+    }
+    return "\n".join([heading, defined(summary.items(), NAMES), "", *listed])
 
 
 def _numbers(result: LogEvaluation, s: int, interval: Interval | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 from icrl_teach._files import atomic_write
 
 
-@click.command("explorer")
+@click.command("explorer", short_help="Draw a world, let a network read a walk, break it.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the page there; open nothing.")
 def command(output: Path | None) -> None:
     """Open the Explorer in a browser: draw a world, let a frozen network read a walk, and break it.

@@ -17,14 +17,16 @@ import click
 
 from icrl_teach._files import try_writing
 from icrl_teach.cli.shell import given, warn
+from icrl_teach.cli.text import styled, wrap
 from icrl_teach.pretraining.config import CHOICES, PretrainConfig, middle_of, step_bytes
 
 MEMORY_LIMIT = 64 * 2**30  # bytes: a large machine's
 
-ERRORS = "\nErrors: mean squared, against the exact values."
-LEGEND = """
-Theorem 1 builds V's row as alpha (1, 1, -1) and A as beta I; alpha, beta and the cosines say how nearly the learned
-ones fit (columns of A centred where softmax cannot see their mean). Errors: mean squared, against the exact values."""
+ERRORS = "Errors: mean squared, on held-out tasks, against the exact values."
+LEGEND = (
+    "Theorem 1 builds V's row as alpha (1, 1, -1) and A as beta I; alpha, beta and the cosines say how nearly the "
+    f"learned ones fit (columns of A centred where softmax cannot see their mean). {ERRORS}"
+)
 
 
 class _Sizes(click.ParamType):
@@ -52,7 +54,7 @@ def _option(name: str, field: str, text: str) -> Callable[[Any], Any]:
     return click.option(name, field, type=kind, default=shown, show_default=True, help=text)
 
 
-@click.command("pretrain")
+@click.command("pretrain", short_help="Train from noise by TD; compare with Theorem 1.")
 @_option("--architecture", "architecture", "The paper's network, two heads without its shift, or a usual Transformer.")
 @_option("--family", "family", "Tasks to train on.")
 @_option("--features", "features", "What the network sees of a state.")
@@ -75,7 +77,7 @@ def _option(name: str, field: str, text: str) -> Callable[[Any], Any]:
     "--tied/--separate-layers",
     "tied",
     default=None,
-    help="Give all layers the same weights, or each its own.  [default: tied; stock: separate-layers]",
+    help="Give all layers the same weights, or each its own.  [default: tied, but separate for stock]",
 )
 @_option("--width", "width", "Stock: numbers in its residual stream.")
 @_option("--heads", "n_heads", "Stock: heads of each layer.")
@@ -172,10 +174,11 @@ def _text(summary: dict[str, Any]) -> str:
     sizes = [f"{low}" if low == high else f"{low}-{high} (tested: {middle_of((low, high))[0]})" for low, high in ranges]
     heading = (
         f"{s['family']}, {sizes[0]} states, {s['features']} features, prompts of {sizes[1]} transitions, "
-        f"{s['n_layers']} layers of {s['normalisation']} attention, gamma {s['gamma']:g}; {summary['steps']:,} steps\n"
+        f"{s['n_layers']} layers of {s['normalisation']} attention, gamma {s['gamma']:g}; {summary['steps']:,} steps"
     )
     legend = ERRORS if s["architecture"] == "stock" else LEGEND
-    return f"{heading}\n{summary_text(summary)}\n{legend}"
+    head, *rows = summary_text(summary).splitlines()
+    return "\n".join([styled(wrap(heading), bold=True), "", styled(head, bold=True), *rows, "", wrap(legend)])
 
 
 def summary_text(summary: dict[str, Any]) -> str:
@@ -184,18 +187,18 @@ def summary_text(summary: dict[str, Any]) -> str:
         return _errors_text(summary)
     separate = any(run["layer"] for run in summary["runs"])
     lines = [
-        f"{'seed':>5} {'layer':>5}   {'V: reward':>9} {'target':>7} {'value':>7}   {'alpha':>6} {'cosine':>6}   "
-        f"{'A: beta':>7} {'cosine':>6}   {'held-out error':>14}"
+        f"{'seed':>5} {'layer':>5}  {'V: reward':>9} {'target':>7} {'value':>7}  {'alpha':>6} {'cosine':>6}  "
+        f"{'A: beta':>7} {'cosine':>6}  {'error':>8}"
     ]
     for run in summary["runs"]:
         layer = run["layer"] if separate else "all"
         lines.append(
-            f"{run['seed']:>5} {layer:>5}   {run['V'][0]:>9.3f} {run['V'][1]:>7.3f} {run['V'][2]:>7.3f}   "
-            f"{run['alpha']:>6.3f} {run['V_cosine']:>6.3f}   {run['beta']:>7.3f} {run['A_cosine']:>6.3f}   "
-            f"{run['error']:>14.4f}"
+            f"{run['seed']:>5} {layer:>5}  {run['V'][0]:>9.3f} {run['V'][1]:>7.3f} {run['V'][2]:>7.3f}  "
+            f"{run['alpha']:>6.3f} {run['V_cosine']:>6.3f}  {run['beta']:>7.3f} {run['A_cosine']:>6.3f}  "
+            f"{run['error']:>8.4f}"
         )
     for name, key in (("constructed parameters, alpha 1, beta 4", "constructed"), ("best constant", "constant")):
-        lines.append(f"{name:>{len(lines[0]) - 17}}   {summary[f'{key}_error']:>14.4f}")
+        lines.append(f"{name:>{len(lines[0]) - 10}}  {summary[f'{key}_error']:>8.4f}")
     return "\n".join(lines)
 
 

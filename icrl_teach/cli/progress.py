@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
+from icrl_teach.cli.text import wrap
 from icrl_teach.learner import NotKept, home
 from icrl_teach.standing import Standing, standing
 
 
-@click.command("progress")
+@click.command("progress", short_help="Show what is done, what is next, and minutes left.")
 @click.argument(
     "directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[DIR]"
 )
@@ -33,7 +34,7 @@ def command(directory: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_plain(found, folder), indent=1, ensure_ascii=False))
     else:
-        click.echo(found)
+        click.echo(wrap(str(found), "  "))
 
 
 def _plain(found: Standing, folder: Path) -> dict[str, object]:

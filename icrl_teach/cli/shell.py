@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from icrl_teach._files import try_writing
+from icrl_teach.cli.text import fold, styled
 
 
 class _Interrupted(Exception):
@@ -42,7 +43,7 @@ class OneLineErrors(click.Group):
         except Exception as error:
             if os.environ.get("ICRL_TEACH_DEBUG"):
                 raise
-            click.echo(f"icrl-teach: error: {short_line(_message(error))}", err=True)
+            _tell("error", _message(error), fg="red")
             sys.exit(2)
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -84,7 +85,14 @@ def short_line(text: str) -> str:
 
 def warn(text: str) -> None:
     """One line on stderr that does not end the command."""
-    click.echo(f"icrl-teach: warning: {short_line(text)}", err=True)
+    _tell("warning", text, fg="yellow")
+
+
+def _tell(kind: str, text: str, **look: str) -> None:
+    """One line on stderr, which a terminal shows broken between words and with its kind in colour."""
+    head = f"icrl-teach: {kind}:"
+    line = fold(f"{head} {short_line(text)}", sys.stderr)
+    click.echo(styled(head, **look) + line.removeprefix(head), err=True)
 
 
 def given(ctx: click.Context, name: str) -> bool:
@@ -94,9 +102,6 @@ def given(ctx: click.Context, name: str) -> bool:
 
 layers_option = click.option(
     "--layers", type=click.IntRange(1), default=64, show_default=True, help="Depth of the Transformer."
-)
-gamma_option = click.option(
-    "--gamma", type=float, default=0.9, show_default=True, help="Discount of future rewards, from 0 to below 1."
 )
 tau_option = click.option(
     "--tau",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from icrl_teach.cli.text import wrap
 from icrl_teach.course import copy_course
 
 
@@ -22,11 +23,12 @@ def command(directory: Path, beside: bool, with_outputs: bool | None) -> None:
     """Copy the lessons and exercises to DIR, to work in. A file there that you ran or changed is never overwritten."""
     report, here = copy_course(directory, beside, with_outputs), shlex.quote(str(directory))
     for path in report.news:
-        click.echo(f"kept your {path}, of which another version is installed")
+        click.echo(wrap(f"kept your {path}, of which another version is installed", "  "))
     if report.news and not beside:
-        click.echo(f"To get the installed version beside yours: icrl-teach start {here} --beside")
+        click.echo(f"To get the installed version beside yours:\n  icrl-teach start {here} --beside")
     if own := len(report.kept) - len(report.news):
         click.echo(f"{own} {'files' if own > 1 else 'file'} that you ran or changed: left as you have them.")
     updated = f"{len(report.updated)} that you had not touched were brought up to date, " if report.updated else ""
-    click.echo(f"{len(report.written)} files written to {directory}, {updated}{len(report.same)} were there already.")
+    written = f"{len(report.written)} files written to {directory}"
+    click.echo(wrap(f"{written}, {updated}{len(report.same)} were there already."))
     click.echo(f"Open them with: icrl-teach lab {here}")

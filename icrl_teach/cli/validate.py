@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from icrl_teach.cli.text import columns, fold
 from icrl_teach.validation.findings import PROFILES
 
 _OVERRIDES = ("profile", "jobs", "repeat", "cell_timeout", "memory_limit", "picture_tolerance")
 
 
-@click.command("validate")
+@click.command("validate", short_help="Check that notebooks store what a fresh run gives.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option(
     "--update", is_flag=True, help="Store fresh outputs after showing what changes; a failing notebook stays."
@@ -77,7 +79,11 @@ def _run(chosen: list[Path], settings: Any, options: dict[str, Any]) -> int:
         report = engine.validate(
             chosen, settings, run=not options["static"], store=options["update"], tick=tick, show=click.echo
         )
-    for text in (terminal.findings(report, options["verbose"]), terminal.table(report), terminal.summary(report)):
+    width = columns() if sys.stdout.isatty() else None
+    found, summary = (
+        fold(text, sys.stdout) for text in (terminal.findings(report, options["verbose"]), terminal.summary(report))
+    )
+    for text in (found, terminal.table(report, width), summary):
         if text:
             click.echo(text)
     if options["report"]:

@@ -34,18 +34,33 @@ def _full(finding: Finding) -> str:
     return "\n".join(parts)
 
 
-def table(report: Report) -> str:
-    """One line a notebook: cells, compared, ignored, pictures, time and memory with their budgets, findings."""
+def table(report: Report, width: int | None = None) -> str:
+    """One line a notebook: cells, compared, ignored, pictures, time and memory with their budgets, findings.
+
+    Where a line would be wider than `width`, the names stand on lines of their own.
+    """
     rows: list[tuple[str, ...]] = [
         ("notebook", "profile", "cells", "compared", "ignored", "pictures", "seconds", "MB", "findings")
     ]
     rows += [_row(report, outcome) for outcome in report.outcomes]
+    lines = _aligned(rows)
+    if width is not None and max(map(len, lines)) > width:
+        head, *numbers = _aligned([row[1:] for row in rows])
+        lines = [head, *(f"{row[0]}\n{line}" for row, line in zip(rows[1:], numbers, strict=True))]
+    return "\n".join(lines)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Each column as wide as its widest cell; words to the left, numbers to the right."""
+    words = len(rows[0]) - 7
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
-        cells = [text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            text.ljust(w) if i < words else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return lines
 
 
 def _row(report: Report, outcome: Outcome) -> tuple[str, ...]:
