@@ -54,7 +54,7 @@ def prepared(elsewhere, monkeypatch):  # noqa: F811
     """A folder with two logs and a learner's copy, in which Jupyter would start nothing."""
     (elsewhere / "log.csv").write_text(LOG)
     (elsewhere / "shop.csv").write_text(SHOP)
-    monkeypatch.setattr(cli.lab, "become", lambda command: None)
+    monkeypatch.setattr(cli.lab, "become", lambda *command: None)
     assert run(["start", "mine"]).exit_code == 0
     return elsewhere
 

@@ -29,7 +29,7 @@ in_class = click.option(
 sheets_argument = click.argument("sheets", nargs=-1, metavar="[SHEET]...")
 
 
-@click.group("class")
+@click.group("class", short_help="Give out sheets, take them in, grade, export marks.")
 def command() -> None:
     """Give a class: make it, give out sheets, take them in, grade, tell the learners, export the marks.
 
@@ -38,7 +38,7 @@ def command() -> None:
     """
 
 
-@command.command("new")
+@command.command("new", short_help="Make a class: sheets, nbgrader's settings, gradebook.")
 @click.argument("directory", type=_FOLDER, metavar="DIR")
 @click.option("--roster", type=_FILE, metavar="FILE", help="CSV file with the columns id, name and email.")
 def new(directory: Path, roster: Path | None) -> None:
@@ -71,7 +71,7 @@ def assign(sheets: tuple[str, ...], due: datetime | None, root: Path) -> None:
         click.echo(f"{path}: {'give this out' if is_new else 'as before'}")
 
 
-@command.command("collect")
+@command.command("collect", short_help="Take in what learners uploaded to Moodle or Canvas.")
 @click.argument("uploads", type=click.Path(exists=True, path_type=Path), metavar="UPLOADS")
 @click.option("--sheet", metavar="SHEET", help="The sheet of the files that do not tell it themselves.")
 @in_class
@@ -112,7 +112,7 @@ def _short(course: ClassFolder, path: Path) -> Path:
     return path.relative_to(course.root)
 
 
-@command.command("grade")
+@command.command("grade", short_help="Grade what has changed; marks go into the gradebook.")
 @sheets_argument
 @click.option("--jobs", type=click.IntRange(1), help="Submissions at a time.  [default: the CPUs]")
 @click.option("--again", is_flag=True, help="Grade those that have not changed, too.")
@@ -158,7 +158,7 @@ def _forbidden(pairs: Iterable[str]) -> dict[str, list[str]] | None:
     return rules or None
 
 
-@command.command("feedback")
+@command.command("feedback", short_help="Write a page for each learner.")
 @sheets_argument
 @in_class
 def feedback(sheets: tuple[str, ...], root: Path) -> None:
@@ -171,7 +171,7 @@ def feedback(sheets: tuple[str, ...], root: Path) -> None:
     click.echo(f"{len(written)} pages new or changed, in feedback/")
 
 
-@command.command("export")
+@command.command("export", short_help="Write the marks for Moodle or Canvas.")
 @sheets_argument
 @click.option("--to", "platform", type=click.Choice(["moodle", "canvas"]), required=True, help="Whose gradebook.")
 @click.option("--out", type=_OUT, metavar="FILE", help="[default: moodle.csv or canvas.csv in the class]")

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from icrl_teach import learner
+from icrl_teach.cli.text import fold
 from icrl_teach.course import course_root
 
 FIRST_LESSON = "lessons/00_start_here.ipynb"
@@ -35,7 +36,7 @@ def command(directory: Path | None, port: int | None, no_browser: bool, allow_ro
     if port is not None:
         check_port(port)
     if told := without_progress(folder):
-        click.echo(told, err=True)
+        click.echo(fold(told, sys.stderr), err=True)
     become(lab_command(folder, port, not no_browser, allow_root), environment())
 
 
