@@ -8,7 +8,7 @@ COURSE ?= my-course
 # Jupyter refuses root unless told otherwise; in a container one usually is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test demo lint bench mutants notebooks exercises picture wheelhouse site site-serve site-test clean
+.PHONY: lab test demo lint bench mutants notebooks exercises picture wheelhouse slides site site-serve site-test clean
 
 lab: .venv/.lab
 	$(BIN)/icrl-teach doctor
@@ -44,15 +44,20 @@ exercises: .venv/.test
 picture: .venv/.lab
 	$(BIN)/python tools/picture.py
 
+# A deck a lesson, which opens from the disk: build/slides/index.html
+slides: .venv/.test tools/slides/node_modules/.package-lock.json
+	$(BIN)/python tools/slides.py build/slides
+
 # All that `pip install` needs, for computers without a network: docs/teaching/before-the-first-class.md
 wheelhouse: .venv/.venv
 	$(BIN)/python -m pip wheel --quiet --constraint constraints.txt $(PIP_ARGS) --wheel-dir wheelhouse ".[data]"
 	cp constraints.txt wheelhouse/
 
 # The course as pages, in build/site: open its index.html. Needs npm once, for what the pages ship.
-site: .venv/.site site/node_modules/.package-lock.json
+site: .venv/.site site/node_modules/.package-lock.json slides
 	$(BIN)/python site/stage.py build/site-source
 	$(BIN)/sphinx-build -W --keep-going -n -q -c site -b html build/site-source build/site
+	rm -rf build/site/slides && cp -r build/slides build/site/slides
 
 site-serve: site
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000
@@ -83,5 +88,10 @@ site/node_modules/.package-lock.json: site/package-lock.json
 	npm ci --prefix site --no-audit --no-fund --loglevel=error
 	@touch $@
 
+tools/slides/node_modules/.package-lock.json: tools/slides/package-lock.json
+	npm ci --prefix tools/slides --no-audit --no-fund --loglevel=error
+	@touch $@
+
 clean:
-	rm -rf build/site build/site-source site/node_modules .venv .hypothesis .ruff_cache .mypy_cache .coverage*
+	rm -rf build/site build/site-source site/node_modules build/slides tools/slides/node_modules
+	rm -rf .venv .hypothesis .ruff_cache .mypy_cache .coverage*

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import html
 import io
-import re
 import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import mistune
-from latex2mathml.converter import convert as mathml
+from markup import as_html, with_mathml
 
 QTI = "http://www.imsglobal.org/xsd/imsqti_v2p1"
 QTI_SCHEMA = "http://www.imsglobal.org/xsd/qti/qtiv2p1/imsqti_v2p1.xsd"
@@ -27,8 +25,6 @@ PACKAGE = "http://www.imsglobal.org/xsd/imscp_v1p1"
 MATCH = "http://www.imsglobal.org/question/qti_v2p1/rptemplates/match_correct"
 A_DAY = (1980, 1, 1, 0, 0, 0)  # of every file in a package, so that the same bank makes the same bytes
 CATEGORY = "$course$/In-context reinforcement learning"
-
-as_html = mistune.create_markdown(plugins=["math"])
 
 
 @dataclass(frozen=True)
@@ -160,9 +156,3 @@ def _within(tolerance: float) -> str:
       </responseIf>
     </responseCondition>
   </responseProcessing>"""
-
-
-def with_mathml(text: str) -> str:
-    """Markdown as XHTML, its formulas as MathML."""
-    formula = re.compile(r'<(span|div) class="math">(?:\\\(|\$\$)(.*?)(?:\\\)|\$\$)</\1>', re.S)
-    return formula.sub(lambda found: mathml(html.unescape(found[2]).strip()), as_html(text)).strip()
