@@ -20,7 +20,7 @@ from icrl_teach import (
 )
 from icrl_teach.cli import main
 from icrl_teach.web import read
-from icrl_teach.web.explorer import page_text
+from icrl_teach.web.explorer import module_text, page_text
 from test_browser import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
@@ -268,6 +268,22 @@ def test_the_short_one_sets_a_reward_at_a_click_and_takes_it_away(page):
     assert page.get_by_role("slider").count() == 8  # layers, column, and the six dials
 
 
+def test_it_draws_before_it_is_on_a_page_and_again_when_it_comes_there(page):
+    page.emulate_media(color_scheme="dark")
+    page.evaluate(
+        """async (source) => {
+            const { mount } = await import("data:text/javascript," + encodeURIComponent(source));
+            globalThis.off = document.createElement("div");
+            mount(off);
+        }""",
+        module_text(),
+    )
+    first = "off.querySelector('.icrl-map > *').style.background"
+    light = page.evaluate(first)
+    page.evaluate("document.body.append(off)")
+    page.wait_for_function(f"{first} !== '{light}'")
+
+
 def test_news_needs_a_layer_for_each_state(page):
     page.open("#tour=news&world=corridor&n=24&beta=20&gamma=0.9")
     answers = np.array(page.evaluate("explorer.ran().answers.slice(0, 7)"))
@@ -323,4 +339,5 @@ def test_the_widget_holds_the_module_and_its_state():
     assert read("core.js").strip() in widget._esm
     data, _ = widget._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data and "icrl-teach explorer" in data["text/html"]
+    assert repr(widget) == data["text/plain"] == "explorer(world='loop', beta=2.0)"
     assert not re.findall(r"^import ", widget._esm, re.M)

@@ -259,7 +259,7 @@ export function mount(root, given = {}, changed = () => {}) {
 
   let night = false; // read once a drawing: each reading makes the browser settle its styles
   const dark = () => {
-    const [r, g, b] = getComputedStyle(root).color.match(/[\d.]+/g).map(Number);
+    const [r, g, b] = (getComputedStyle(root).color.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number); // none before it is on a page
     return r + g + b > 380;
   };
 
@@ -444,8 +444,8 @@ export function mount(root, given = {}, changed = () => {}) {
     const j = Math.floor(((event.offsetX - 62) / (canvas.clientWidth - 62)) * ran.prompt.columns.length);
     if (j >= 0 && j < ran.prompt.columns.length && j !== state.column) set({ column: j });
   });
-  const sized = new ResizeObserver(() => ran && drawPrompt());
-  sized.observe(canvas);
+  const sized = new ResizeObserver(() => (night === dark() ? drawPrompt() : draw()));
+  for (const node of [root, canvas]) sized.observe(node); // it came onto a page, was unfolded, or has another width
   const lit = new MutationObserver(() => draw()); // the theme of JupyterLab or of the site
   for (const node of [document.documentElement, document.body]) lit.observe(node, { attributeFilter: ["data-theme", "data-jp-theme-light"] });
   const scheme = matchMedia("(prefers-color-scheme: dark)");

@@ -41,6 +41,9 @@ class Explorer(anywidget.AnyWidget):
     _css = read("explorer.css")
     state = traitlets.Dict().tag(sync=True)
 
+    def __repr__(self) -> str:
+        return f"explorer({', '.join(f'{name}={value!r}' for name, value in self.state.items())})"
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """What anywidget shows, and a sentence for readers who see no widget, as in a notebook not yet trusted."""
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
