@@ -56,6 +56,7 @@ check_exact_value = Check(
     name="exact_value",
     cases=_value_cases,
     right=_value,
+    forbid=("mrp:MarkovRewardProcess.value",),
     mistakes=[
         (
             "P was used transposed. Row s of P holds where s leads to, so the expected next value is P @ v.",

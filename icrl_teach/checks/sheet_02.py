@@ -77,6 +77,7 @@ check_batch_td_step = Check(
     name="batch_td_step",
     cases=_batch_cases,
     right=_batch,
+    forbid=("td:batch_tabular_td",),
     mistakes=[
         ("gamma is missing in the TD errors.", lambda v, s, r, g, a: _batch(v, s, r, 1.0, a)),
         ("alpha is missing: scale the mean error by alpha.", lambda v, s, r, g, a: _batch(v, s, r, g, 1.0)),
@@ -176,7 +177,8 @@ check_read_the_log = Check(
 )
 
 
-def _forecast_cases(_rng: np.random.Generator) -> list[Case]:
+def _forecast_cases(rng: np.random.Generator) -> list[Case]:
+    drawn = (round(rng.uniform(0.6, 0.9), 2), round(rng.uniform(0.6, 0.95), 2), round(rng.uniform(1.0, 5.0), 1), 0.004)
     return [
         case(f"gamma = {gamma}, alpha = {alpha}, from {error} to {wanted}", gamma, alpha, error, wanted)
         for gamma, alpha, error, wanted in (
@@ -185,6 +187,7 @@ def _forecast_cases(_rng: np.random.Generator) -> list[Case]:
             (0.9, 1.05, 2.0, 0.5),
             (0.9, 1.2, 2.0, 0.5),
             (0.5, 1.0, 0.1, 0.3),
+            drawn,
         )
     ]
 

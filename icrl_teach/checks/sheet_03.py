@@ -63,6 +63,7 @@ check_lstd_weights = Check(
     name="lstd_weights",
     cases=_lstd_cases,
     right=_solve,
+    forbid=("td:lstd",),
     mistakes=[(hint, partial(_solve, kind=kind)) for kind, hint in LSTD_HINTS.items()],
     hint="at the answer, sum_k delta_k x(S_{k-1}) is 0",
     says="these weights bring batch linear TD to rest.",

@@ -70,6 +70,7 @@ check_softmax_weights = Check(
     name="softmax_weights",
     cases=_weight_cases,
     right=_weights,
+    forbid=("softmax_td:softmax_weights",),
     mistakes=[
         (
             "your columns sum to 1. Each query shares out its attention: sum over axis=1.",
@@ -160,6 +161,8 @@ def _mend_cases(rng: np.random.Generator) -> list[Case]:
     cases = []
     for n, d, gamma, beta in ((3, 2, 0.5, 1.5), (6, 3, 0.9, 0.8)):
         v, x, r = rng.standard_normal(n + 1), rng.standard_normal((n + 1, d)), rng.standard_normal(n)
+        while _weights(x, x, beta)[:, -1].max() > 0.95:  # hardly anything of the others would be left to mend from
+            x = rng.standard_normal((n + 1, d))
         errors = [*(r[k] + gamma * v[k + 1] - v[k] for k in range(n)), -v[n]]
         wrong = v + _weights(x, x, beta) @ errors
         cases.append(case(f"{n} transitions, beta = {beta}", v, wrong, x, beta))
@@ -304,11 +307,14 @@ check_picky_beta = Check(
 
 
 def _stranger_cases(rng: np.random.Generator) -> list[Case]:
-    """Unit features, so that M is invertible and the iteration arrives."""
+    """Unit features, none nearly alike, so that M is far from singular and the iteration arrives."""
     cases = []
     for visits, d, beta in (([1, 1], 2, 1.0), ([3, 1, 2], 3, 2.0), ([4, 2, 7, 1], 3, 5.0)):
-        x = rng.standard_normal((len(visits) + 1, d))
-        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        x, alike = np.ones((len(visits) + 1, d)), 1.0
+        while alike > 0.9:
+            x = rng.standard_normal(x.shape)
+            x /= np.linalg.norm(x, axis=1, keepdims=True)
+            alike = (x[:-1] @ x[:-1].T - 2.0 * np.eye(len(visits))).max()
         told = f"{len(visits)} states, visits {visits}, beta = {beta}"
         cases.append(case(told, x[:-1], np.array(visits), rng.normal(size=len(visits)), x[-1], beta))
     return cases

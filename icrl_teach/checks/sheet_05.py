@@ -46,6 +46,7 @@ check_one_layer = Check(
     name="one_layer",
     cases=_layer_cases,
     right=_layer,
+    forbid=("theory:iteration_matrix",),
     mistakes=[
         (
             "the identity is missing. A layer adds to the old value; it does not replace it.",

@@ -92,6 +92,7 @@ check_attention_weights = Check(
     name="attention_weights",
     cases=_weight_cases,
     right=_attention,
+    forbid=("attention:softmax_attention",),
     give=tensors,
     mistakes=[
         (

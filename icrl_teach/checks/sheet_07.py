@@ -116,6 +116,10 @@ check_layer = Check(
     name="layer",
     cases=_layer_cases,
     right=_layer,
+    forbid=(
+        "transformer:SoftmaxTransformer.layer",
+        "transformer:SoftmaxTransformer.layers",
+    ),
     give=tensors,
     mistakes=[
         (
@@ -229,21 +233,30 @@ check_where_it_ends = Check(
 
 
 def _trace_cases(rng: np.random.Generator) -> list[Case]:
-    """Traces of layers whose V has an unknown last row, from full random prompts."""
+    """Traces of layers whose V has an unknown last row, none of which hides a part of it."""
     cases = []
     for d, n, n_layers in ((2, 7, 3), (1, 5, 4)):
-        row = np.append(0.2 * rng.standard_normal(d), rng.uniform(0.4, 1.1, 3) * [1, 1, -1])
-        A = 0.6 * rng.standard_normal((d + 3, d + 3))
-        A[d:], A[:, d:] = 0.0, 0.0
-        V = np.zeros((d + 3, d + 3))
-        V[-1] = row
-        Z = np.zeros((d + 3, n + 1))
-        Z[:d], Z[d, :-1] = rng.standard_normal((d, n + 1)), rng.standard_normal(n)
-        trace = [Z]
-        for _ in range(n_layers):
-            trace.append(_layer(trace[-1], V, A, 0.8))
-        cases.append(case(f"a trace of {n_layers} layers with d = {d}", np.stack(trace), A))
+        hides = np.inf
+        while hides > 1e3:
+            trace, A = _trace(rng, d, n, n_layers)
+            hides = np.linalg.cond(np.hstack([Z @ _attention(Z, A) for Z in trace[:-1]]))
+        cases.append(case(f"a trace of {n_layers} layers with d = {d}", trace, A))
     return cases
+
+
+def _trace(rng: np.random.Generator, d: int, n: int, n_layers: int) -> tuple[np.ndarray, np.ndarray]:
+    """What layers with a random last row of V make of a full random prompt, (L+1, d+3, n+1), and their A."""
+    row = np.append(0.2 * rng.standard_normal(d), rng.uniform(0.4, 1.1, 3) * [1, 1, -1])
+    A = 0.6 * rng.standard_normal((d + 3, d + 3))
+    A[d:], A[:, d:] = 0.0, 0.0
+    V = np.zeros((d + 3, d + 3))
+    V[-1] = row
+    Z = np.zeros((d + 3, n + 1))
+    Z[:d], Z[d, :-1] = rng.standard_normal((d, n + 1)), rng.standard_normal(n)
+    trace = [Z]
+    for _ in range(n_layers):
+        trace.append(_layer(trace[-1], V, A, 0.8))
+    return np.stack(trace), A
 
 
 def _row(
@@ -478,7 +491,8 @@ check_backwards_value = Check(
 
 
 def _code_cases(rng: np.random.Generator) -> list[Case]:
-    return [case(f"{n + 1} columns, kappa = {kappa}", n, kappa) for n, kappa in ((3, 2.0), (7, 30.0), (11, 1.5))]
+    drawn = int(rng.integers(12, 40)), round(rng.uniform(2.0, 9.0), 1)
+    return [case(f"{n + 1} columns, kappa = {kappa}", n, kappa) for n, kappa in ((3, 2.0), (7, 30.0), (11, 1.5), drawn)]
 
 
 def _turn(n: int, kappa: float, angle: float | None = None, steps: int = 1) -> np.ndarray:

@@ -97,7 +97,9 @@ check_rms_errors = Check(
 
 
 def _plan_cases(rng: np.random.Generator) -> list[Case]:
-    numbers = ((0.1, 40, 0.25, 1.0, 0.8), (0.03, 100, 0.11, 0.7, 0.9), (0.2, 25, 0.31, 1.3, 0.5))
+    shares = [round(rng.uniform(low, high), 5) for low, high in ((0.1, 0.3), (0.7, 1.3), (0.5, 0.9))]
+    drawn = (0.061, int(rng.integers(20, 90)), *shares)
+    numbers = ((0.1, 40, 0.25, 1.0, 0.8), (0.03, 100, 0.11, 0.7, 0.9), (0.2, 25, 0.31, 1.3, 0.5), drawn)
     return [
         case(f"target {target}, at n = {n0} floor {floor0}, layer 0 at {error0}, gamma = {gamma}", *row)
         for row in numbers
@@ -301,7 +303,8 @@ check_newcomer = Check(
 
 
 def _step_cases(rng: np.random.Generator) -> list[Case]:
-    rows = ((0.2, 1.8, 4), (0.1, 1.5, 7), (0.5, 1.0, 1), (0.05, 1.95, 12))
+    drawn = round(rng.uniform(0.1, 0.4), 2), round(rng.uniform(1.2, 1.9), 2), int(rng.integers(2, 7))
+    rows = ((0.2, 1.8, 4), (0.1, 1.5, 7), (0.5, 1.0, 1), (0.05, 1.95, 12), drawn)
     return [case(f"eigenvalues from {low} to {high}, {L} layers", low, high, L) for low, high, L in rows]
 
 

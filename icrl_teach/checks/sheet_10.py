@@ -48,6 +48,7 @@ check_centre_columns = Check(
     name="centre_columns",
     cases=_matrix_cases,
     right=_centred,
+    forbid=("emergence:centre_columns",),
     mistakes=[
         (
             "you centred the rows. A column holds one query's scores: centre those.",
@@ -221,9 +222,11 @@ check_row_behind = Check(
 
 
 def _wish_cases(rng: np.random.Generator) -> list[Case]:
+    low = round(rng.uniform(0.4, 0.6), 2), round(rng.uniform(0.7, 0.9), 2)
+    drawn = *low, round(rng.uniform(1.5, 3.0), 1), round(rng.uniform(0.5, 1.5), 1)
     return [
         case(f"gamma = {gamma}, wanted discount {wanted}, rewards times {scale}, c = {c}", gamma, wanted, scale, c)
-        for gamma, wanted, scale, c in ((0.6, 0.9, 1.0, 0.8), (0.9, 0.45, 2.0, 1.1), (0.5, 0.8, -1.0, 0.4))
+        for gamma, wanted, scale, c in ((0.6, 0.9, 1.0, 0.8), (0.9, 0.45, 2.0, 1.1), (0.5, 0.8, -1.0, 0.4), drawn)
     ]
 
 

@@ -190,6 +190,7 @@ check_mean_returns = Check(
     name="mean_returns",
     cases=_return_cases,
     right=_mean_returns,
+    forbid=("evaluation:monte_carlo",),
     mistakes=[
         (
             "the sum ran on into the next session. Begin again with 0 where a session stops.",

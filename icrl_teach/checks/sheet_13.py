@@ -53,6 +53,7 @@ check_epsilon_greedy = Check(
     name="epsilon_greedy",
     cases=_policy_cases,
     right=_epsilon_greedy,
+    forbid=("control:epsilon_greedy_policy",),
     mistakes=[
         ("of actions that tie only the first gets its share: before the first reward that means left.", _first_best),
         ("the random action may be the best one as well: epsilon is shared by all actions.", _others_only),

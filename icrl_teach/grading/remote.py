@@ -39,6 +39,7 @@ class Learner:
         self.lacks: tuple[str, ...] = ()
         self.slopes: list[tuple[list[Any], Any]] = []
         self.process: sandbox.Process | None = None
+        self.asked = 0
 
     def __enter__(self) -> Learner:
         return self
@@ -86,13 +87,10 @@ class Learner:
         return Function(self, name, forbid)
 
     def lend(self, functions: dict[str, Callable[..., Any]]) -> None:
-        """Put right functions in place of the learner's own, under the same names, until `restore`."""
-        self.functions.update(functions)
+        """Put right functions in place of the learner's own, under the same names, for the exercise that begins now."""
+        self.clock()
+        self.functions = dict(functions)
         self._ask({"lend": sorted(functions)})
-
-    def restore(self) -> None:
-        """Give the learner's own functions their names back."""
-        self._ask({"restore": True})
 
     def call(self, name: str, args: tuple[Any, ...], forbid: Sequence[str]) -> tuple[dict[str, Any], wire.Reader]:
         """Call a function in the learner's process; answers what it asks of our functions meanwhile."""
@@ -156,7 +154,11 @@ class Learner:
     def _frame(self, message: dict[str, Any], blob: bytes) -> tuple[dict[str, Any], bytes]:
         if self.process is None:
             raise Stopped("died", "its process has ended")
-        return self.process.ask(message, blob, self.deadline - time.monotonic())
+        self.asked += 1
+        reply, arrays = self.process.ask({**message, "id": self.asked}, blob, self.deadline - time.monotonic())
+        if reply.get("id") != self.asked:  # of an earlier question, so not from the process that we asked
+            raise Stopped("tampered", "its process sent something that it was not asked for")
+        return reply, arrays
 
 
 class _TooMuch(Exception):

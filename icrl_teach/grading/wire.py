@@ -14,10 +14,11 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+Pipe = Any  # a binary file, such as a process's
 HEADER = struct.Struct(">II")
 LARGEST_TEXT = 2 * 2**20  # bytes of a frame's JSON from a learner: lists and dicts, and where arrays stand
 MOST_ITEMS = 50_000  # numbers in lists, which take more room than arrays
@@ -45,14 +46,14 @@ def foreign(kind: str) -> Foreign:
     return type(kind if kind.isidentifier() and kind.isascii() else "object", (Foreign,), {})()
 
 
-def send(pipe: IO[bytes], message: dict[str, Any], blob: bytes = b"") -> None:
+def send(pipe: Pipe, message: dict[str, Any], blob: bytes = b"") -> None:
     """Write one frame."""
     text = json.dumps(message).encode()
     pipe.write(HEADER.pack(len(text), len(blob)) + text + blob)
     pipe.flush()
 
 
-def receive(pipe: IO[bytes], largest: int, text: int = LARGEST_TEXT) -> tuple[dict[str, Any], bytes]:
+def receive(pipe: Pipe, largest: int, text: int = LARGEST_TEXT) -> tuple[dict[str, Any], bytes]:
     """The next frame, of at most so many bytes of arrays and of JSON.
 
     Raises EOFError where the pipe ends, Broken for anything that is no such frame.
@@ -70,7 +71,7 @@ def receive(pipe: IO[bytes], largest: int, text: int = LARGEST_TEXT) -> tuple[di
     return message, blob
 
 
-def _exactly(pipe: IO[bytes], size: int) -> bytes:
+def _exactly(pipe: Pipe, size: int) -> bytes:
     content = pipe.read(size)
     if len(content) < size:
         raise EOFError

@@ -35,10 +35,8 @@ def main() -> None:
     pipes = _own_pipes()
     setup, _ = wire.receive(pipes[0], wire.LARGEST_TEXT)
     wire.send(pipes[1], {"in_force": lock_down(setup["rights"])})
-    message, _ = wire.receive(pipes[0], *ANY)
-    sys.meta_path.insert(0, _NoChecks(message["checks"]))
-    worker = Worker(*pipes, message["answer"])
-    wire.send(pipes[1], worker.read([tuple(each) for each in message["cells"]], message["exercises"]))
+    worker = Worker(*pipes)
+    worker.begin()
     worker.serve()
 
 
@@ -122,8 +120,8 @@ class _Jupyter:
 class Worker:
     """The learner's namespace, and what can be done in it."""
 
-    def __init__(self, requests: IO[bytes], replies: IO[bytes], answer: int) -> None:
-        self.requests, self.replies, self.answer = requests, replies, answer
+    def __init__(self, requests: IO[bytes], replies: IO[bytes]) -> None:
+        self.requests, self.replies, self.asked, self.answer = requests, replies, 0, 0
         self.cells: list[plan.Cell] = []
         # As in a notebook, the code lives in __main__: dataclasses and pickle look for it there.
         main = types.ModuleType("__main__")
@@ -132,6 +130,13 @@ class Worker:
         self.names.update(get_ipython=_Jupyter, display=lambda *args, **kwargs: None)
         self.names["__builtins__"] = builtins
         self.own: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        """Hear what there is to grade, put the checks out of reach, and tell what stands in the source."""
+        message, _ = self.hear()
+        self.answer = message["answer"]
+        sys.meta_path.insert(0, _NoChecks(message["checks"]))
+        self.say(self.read([tuple(each) for each in message["cells"]], message["exercises"]))
 
     def read(self, cells: list[tuple[str, bool]], exercises: list[str]) -> dict[str, Any]:
         """Plan what to run, and tell what stands in the source: nothing of it has run yet."""
@@ -148,7 +153,7 @@ class Worker:
         """Do what the grader asks, one thing after the other, until it hangs up."""
         while True:
             try:
-                message, blob = wire.receive(self.requests, *ANY)
+                message, blob = self.hear()
             except EOFError:
                 return
             limit_cpu(message.get("cpu"))
@@ -158,21 +163,25 @@ class Worker:
                 case {"call": name}:
                     self.say(*self.call(name, wire.Reader(blob, self.callback), message))
                 case {"lend": names}:
+                    self.names.update(self.own)
                     self.own = {name: self.names.get(name) for name in names}
                     self.names.update({name: self.callback(name) for name in names})
                     self.say({})
-                case {"restore": _}:
-                    self.names.update(self.own)
-                    self.say({})
 
     def say(self, message: dict[str, Any], blob: bytes = b"") -> None:
-        """One frame to the grader."""
-        wire.send(self.replies, message, blob)
+        """One frame to the grader, with the number of what it asked."""
+        wire.send(self.replies, {**message, "id": self.asked}, blob)
+
+    def hear(self) -> tuple[dict[str, Any], bytes]:
+        """The grader's next frame."""
+        message, blob = wire.receive(self.requests, *ANY)
+        self.asked = message["id"]
+        return message, blob
 
     def ask(self, message: dict[str, Any], writer: wire.Writer) -> Any:
         """Ask the grader in the middle of a call; its answer's value. Raises what the grader's function raised."""
         self.say(message, bytes(writer.blob))
-        reply, blob = wire.receive(self.requests, *ANY)
+        reply, blob = self.hear()
         if "raised" in reply:
             raise getattr(builtins, reply["raised"][0], RuntimeError)(reply["raised"][1])
         return reply, wire.Reader(blob).value(reply["value"])
