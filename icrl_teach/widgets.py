@@ -8,7 +8,6 @@ default view as a plain picture, so it reads as a page where no widget can run. 
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +17,8 @@ import anywidget
 import traitlets
 from IPython.display import display
 
-from icrl_teach.figures import View, png_bytes
+from icrl_teach.figures import PICTURE_CSS, View, as_picture
 from icrl_teach.web import read
-
-PNG = "data:image/png;base64,"
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Screen(anywidget.AnyWidget):
     """
 
     _esm = read("dials.js")
-    _css = read("dials.css")
+    _css = read("dials.css") + PICTURE_CSS
     dials = traitlets.Dict().tag(sync=True)
     values = traitlets.Dict().tag(sync=True)
     asked = traitlets.Int(0).tag(sync=True)
@@ -102,8 +99,8 @@ class Screen(anywidget.AnyWidget):
 
     def show(self, view: View) -> None:
         """Put a view on the screen."""
-        picture = base64.b64encode(png_bytes(view.figure, dpi=80)).decode()
-        self._put(picture=f"{PNG}{picture}", alt=view.alt, numbers=view.numbers)
+        self.shown = as_picture(view.figure, view.alt, dpi=80)
+        self._put(picture=self.shown.uri, alt=view.alt, numbers=view.numbers)
 
     def fail(self, error: Exception) -> None:
         """Say what went wrong in place of the picture, so that a dial never goes silently dead."""
@@ -137,10 +134,10 @@ def show(screen: Screen) -> None:
         "application/vnd.jupyter.widget-view+json": {
             "version_major": 2, "version_minor": 0, "model_id": screen.model_id,
         },
-        "image/png": screen.view["picture"].removeprefix(PNG),
+        "text/html": screen.shown.html(),
         "text/plain": screen.view["numbers"],
     }  # fmt: skip
-    display(bundle, metadata={"image/png": {"alt": screen.view["alt"]}}, raw=True)
+    display(bundle, raw=True)
 
 
 class TrainingControl:

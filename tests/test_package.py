@@ -28,7 +28,7 @@ FLOORS = [
     *("pretraining.processes", "pretraining.checkpoints", "pretraining.weights", "pretraining.training", "losses"),
     "probes",
     *("emergence", "course", "symbols", "standing", "comparison", "evaluation", "doctor", "acting_report"),
-    *("figures", "predictions", "views", "web", "widgets", "checks", "validation"),
+    *("web", "figures", "predictions", "views", "widgets", "checks", "validation"),
     *("grading", "classroom", "cli"),
 ]
 

@@ -21,6 +21,15 @@ def test_executing_changes_nothing_that_is_stored(path, tmp_path):
     assert guards.same_but_for_pictures(guards.read(mine), guards.read(path))
 
 
+def test_the_stored_code_of_widgets_is_the_present_one_and_can_be_stored_without_a_run(tmp_path):
+    mine = tmp_path / LESSONS[4].name
+    stored = LESSONS[4].read_text(encoding="utf-8")
+    mine.write_text(stored.replace("newest position waits", "oldest position waits"), encoding="utf-8")
+    assert mine.read_text(encoding="utf-8") != stored
+    notebooks.widgets([mine])
+    assert mine.read_text(encoding="utf-8") == stored
+
+
 @pytest.mark.parametrize("path", EXERCISES, ids=lambda p: p.stem)
 def test_an_untouched_exercise_says_not_written_yet(path):
     nb = guards.read(path)

@@ -236,6 +236,59 @@ def test_pictures_inside_html_are_pictures_too():
     assert compared(html(dot(20)), html(dot(20), alt="another")).mismatch.key == "text/html"
 
 
+def page(*drawn, alts=("the first of two dots", "the second of two dots")):
+    """One output of HTML with several pictures."""
+    images = [
+        f'<img alt="{alt}" src="data:image/png;base64,{png(draw)}">' for alt, draw in zip(alts, drawn, strict=True)
+    ]
+    return result("x", **{"text/html": "<p>two dots</p>" + "\n".join(images)})
+
+
+def test_each_of_two_pictures_in_one_html_is_compared():
+    both = [page(dot(20), dot(40))]
+    assert compared(both, [page(dot(20), dot(40))]).same
+    for changed, number in ((page(dot(90), dot(40)), 1), (page(dot(20), dot(90)), 2)):
+        gap = compared(both, [changed])
+        assert [found.number for found in gap.pictures] == [number] and gap.counts == (2, 2) and gap.mismatch is None
+    assert compared(both, [page(dot(20), dot(40), alts=("the first of two dots", ""))]).mismatch.key == "text/html"
+
+
+def test_an_alternative_text_taken_out_of_html_is_found(tmp_path):
+    assert "alt-text" not in read(tmp_path, code("x", page(dot(20), dot(40))))
+    assert "alt-text" in read(tmp_path, code("x", page(dot(20), dot(40), alts=("the first of two dots", ""))))
+    without = page(dot(20), dot(40))
+    without.data["text/html"] = without.data["text/html"].replace('alt="the first of two dots"', "")
+    assert "alt-text" in read(tmp_path, code("x", without))
+
+
+def test_what_a_picture_says_of_itself_is_no_number_beside_it(tmp_path):
+    image = f'<img alt="A dot at 20 of 200" src="data:image/png;base64,{png(dot(20))}">'
+    shown = new_output("display_data", data={"text/html": image, "text/plain": "A dot at 20 of 200"})
+    assert "picture-number" in read(tmp_path, code("x", shown), profile="lesson")
+    assert "picture-number" not in read(tmp_path, code("x", shown, stdout("dot at 20\n")), profile="lesson")
+    shown.data["text/plain"] = "a text that says 20"  # such as a widget's numbers
+    assert "picture-number" not in read(tmp_path, code("x", shown), profile="lesson")
+
+
+def test_the_data_of_a_picture_is_no_text_to_read(tmp_path):
+    data = "/5e3+" + "A" * 1_100_000
+    shown = result("1", **{"text/html": f'<img alt="a very large picture" src="data:image/png;base64,{data}">'})
+    found = read(tmp_path, new_markdown_cell("It is 5e3."), code("x", shown))
+    assert "prose-number" in found and "large-output" not in found
+
+
+def test_with_the_course_s_patterns_nbval_compares_the_html_round_a_picture():
+    patterns = compare.sanitizers(Path(__file__).parent / "sanitize.cfg")
+
+    def differs(old, new):
+        return compare._Nbval(patterns).first_mismatch([old], [new]) is not None
+
+    both = page(dot(20), dot(40))
+    assert not differs(both, page(dot(20), dot(90)))  # the pixels are for icrl-teach validate
+    assert differs(both, page(dot(20), dot(40), alts=("the first of two dots", "another")))
+    assert differs(both, page(dot(20), alts=("the first of two dots",)))
+
+
 def test_sizes_and_damage_and_transparency():
     pair = [pictures.picture("image/png", data) for data in (png(), png(size=(201, 100)))]
     assert pictures.compare(*pair).percent == 100

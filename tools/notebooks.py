@@ -1,21 +1,26 @@
-"""Keep notebooks true: `execute` stores fresh outputs, `exercises` makes exercises from solutions.
+"""Keep notebooks true: `execute` stores fresh outputs, `exercises` makes exercises from solutions, `widgets` stores the
+present JavaScript and styles of the course's widgets, whose text every notebook that shows one holds.
 
     python tools/notebooks.py execute FILE ...       as icrl-teach validate --update, each from a fresh kernel
     python tools/notebooks.py exercises [FOLDER]     into exercises/, or FOLDER
+    python tools/notebooks.py widgets                in lessons/ and solutions/, without a run
 
-Running either twice changes nothing: cell ids stay, volatile metadata goes, widget ids follow from their order.
+Running any of them twice changes nothing: cell ids stay, volatile metadata goes, widget ids follow from their order.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
 from icrl_teach.validation import config, engine, update
+from icrl_teach.validation.widget_states import states
 
 ROOT = Path(__file__).resolve().parent.parent
 STUB = {"python": '# Write your answer here, then delete the next line.\nraise NotImplementedError("not written yet")'}
@@ -68,10 +73,24 @@ def exercises(folder: Path) -> None:
         old.unlink()
 
 
+def widgets(paths: Iterable[Path]) -> None:
+    """Store the widgets' present JavaScript and styles, as a run would; nothing else of a notebook changes."""
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        for model in states(notebook).values():
+            module, _, name = model["state"].get("_anywidget_id", "").rpartition(".")
+            if module:
+                widget = getattr(import_module(module), name)
+                model["state"] |= {"_esm": str(widget._esm), "_css": str(widget._css)}
+        write(notebook, path)
+
+
 def main(arguments: list[str]) -> None:
     """See the module's docstring."""
     if arguments[:1] == ["exercises"]:
         exercises(Path(arguments[1]) if len(arguments) > 1 else ROOT / "exercises")
+    elif arguments == ["widgets"]:
+        widgets(path for folder in ("lessons", "solutions") for path in sorted((ROOT / folder).glob("[0-9]*.ipynb")))
     elif arguments[:1] == ["execute"] and arguments[1:]:
         for name in arguments[1:]:
             execute(Path(name))

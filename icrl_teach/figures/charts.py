@@ -19,9 +19,20 @@ from matplotlib.patches import Circle, FancyArrowPatch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from icrl_teach._validate import ArrayLike
-from icrl_teach.figures.style import HATCHES, LINES, MARKERS, PALETTE, STYLE, new_figure
+from icrl_teach.figures.style import (
+    CELLS,
+    HATCHES,
+    LINES,
+    MARKERS,
+    PALETTE,
+    SIGNED_CELLS,
+    STYLE,
+    greek,
+    new_figure,
+)
 
 NOTHING_POSITIVE = "no value above 0: nothing for a log axis"
+ROUNDING = 1e-12  # of a line's largest value: what a log axis would show below it is another processor's other noise
 
 
 def _panel(ax: Axes | None) -> Axes:
@@ -29,9 +40,10 @@ def _panel(ax: Axes | None) -> Axes:
 
 
 def _finish(ax: Axes, title: str, xlabel: str, ylabel: str) -> Figure:
-    ax.set_title(title, wrap=True, y=1.0)  # y given: the title need not measure the tick labels, a tenth of a redraw
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
+    # y given: the title need not measure the tick labels, a tenth of a redraw
+    ax.set_title(greek(title), wrap=True, y=1.0)
+    ax.set_xlabel(greek(xlabel))
+    ax.set_ylabel(greek(ylabel))
     return ax.figure  # type: ignore[return-value]
 
 
@@ -52,7 +64,9 @@ def curves(
     """Lines over a common x. ys: label -> (len(x),); references: label -> level of a thin horizontal line.
 
     bands: label of a line -> (lower, upper) edge of a shaded band; points: markers without lines. Where a log axis
-    would stay empty, since no y is above 0, the picture says so on a linear one.
+    would stay empty, since no y is above 0, the picture says so on a linear one; and on a log axis a line leaves the
+    picture where it falls below 1e-12 of its largest value, where only rounding is left. Names of Greek letters in
+    labels and titles, here and in the other charts, are written as letters.
     """
     with matplotlib.rc_context(STYLE):
         ax = _panel(ax)
@@ -65,12 +79,13 @@ def curves(
                 "marker": MARKERS[i % 7],
                 "linestyle": "none" if points else LINES[i % 7],
             }
-            ax.plot(x, np.asarray(y), label=label, markevery=mark, **look)
+            shown = above_rounding(y) if yscale == "log" else np.asarray(y)
+            ax.plot(x, shown, label=greek(label), markevery=mark, **look)
             if bands and label in bands:
                 low, high = bands[label]
                 ax.fill_between(x, np.asarray(low), np.asarray(high), color=look["color"], alpha=0.2, linewidth=0)
         for i, (label, level) in enumerate((references or {}).items(), start=len(ys)):
-            ax.axhline(level, color=PALETTE[i % 7], linestyle=LINES[(i + 2) % 7], linewidth=1.4, label=label)
+            ax.axhline(level, color=PALETTE[i % 7], linestyle=LINES[(i + 2) % 7], linewidth=1.4, label=greek(label))
         ax.set_xscale(xscale)
         if yscale == "log" and not any((np.asarray(y) > 0).any() for y in ys.values()):
             yscale = "linear"
@@ -83,6 +98,13 @@ def curves(
         if len(ys) + len(references or {}) > 1:
             ax.legend()
         return _finish(ax, title, xlabel, ylabel)
+
+
+def above_rounding(y: ArrayLike) -> np.ndarray:
+    """A line for a log axis: 0, which such an axis leaves out, in the place of all below 1e-12 of its largest value."""
+    values = np.asarray(y, dtype=np.float64)
+    largest = np.max(values, where=np.isfinite(values), initial=0.0)
+    return np.where(values < ROUNDING * largest, np.minimum(values, 0.0), values)
 
 
 def _plain_log_labels(axis: Axis) -> None:
@@ -110,7 +132,8 @@ def heat_map(
 
     digits: of those numbers; None writes none: the last digit of what was trained is another one on another machine.
 
-    Negative numbers give a diverging scale, symmetric about white at 0; `limit` fixes its end, to compare panels.
+    Negative numbers give a diverging scale, symmetric about 0, where it is pale; `limit` fixes its end, to compare
+    panels. The strongest colour is as strong as a black number on it stays readable.
     A cell that is NaN stays blank: no colour, no number.
     """
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
@@ -118,32 +141,29 @@ def heat_map(
         values = np.asarray(matrix, dtype=np.float64)
         top = limit if limit is not None else float(np.nan_to_num(np.abs(values)).max()) or 1.0
         signed = bool((values < 0).any())
-        image = ax.imshow(
-            values, cmap="PuOr_r" if signed else "Blues", vmin=-top if signed else 0.0, vmax=top, aspect="auto"
-        )
+        cells, least = (SIGNED_CELLS, -top) if signed else (CELLS, 0.0)
+        image = ax.imshow(values, cmap=cells, vmin=least, vmax=top, aspect="auto")
         ax.grid(visible=False)
         ax.figure.colorbar(image, ax=ax, shrink=0.85, pad=0.02)
         if digits is not None and values.shape[1] <= 14 and values.shape[0] <= 20:
-            _write_numbers(ax, values, top, digits)
+            _write_numbers(ax, values, digits)
         _name_ticks(ax, values.shape, row_names, column_names)
         return _finish(ax, title, xlabel, ylabel)
 
 
-def _write_numbers(ax: Axes, values: np.ndarray, top: float, digits: int) -> None:
+def _write_numbers(ax: Axes, values: np.ndarray, digits: int) -> None:
     size = 9.5 if max(values.shape) <= (12 if digits == 0 else 9) else 7.5
     for (i, j), value in np.ndenumerate(values):
         if np.isnan(value):
             continue
         text = f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0 turns -0 into 0
-        ax.text(
-            j, i, text, ha="center", va="center", fontsize=size, color="white" if abs(value) > 0.6 * top else "black"
-        )
+        ax.text(j, i, text, ha="center", va="center", fontsize=size)
 
 
 def _name_ticks(ax: Axes, shape: tuple[int, ...], rows: Sequence[str] | None, columns: Sequence[str] | None) -> None:
     for axis, count, names in ((ax.yaxis, shape[0], rows), (ax.xaxis, shape[1], columns)):
         if names is not None:
-            axis.set_ticks(range(count), labels=list(names))
+            axis.set_ticks(range(count), labels=[greek(name) for name in names])
         elif count <= 20:
             axis.set_ticks(range(count))
 
@@ -170,14 +190,14 @@ def bars(
                 at,
                 np.asarray(heights),
                 width,
-                label=label,
+                label=greek(label),
                 color=PALETTE[i % 7],
                 hatch=HATCHES[i % 7],
                 edgecolor="white",
             )
         for i, (label, level) in enumerate((references or {}).items(), start=len(series)):
-            ax.axhline(level, color=PALETTE[i % 7], linestyle=LINES[(i + 1) % 7], linewidth=1.4, label=label)
-        ax.set_xticks(middle, names)
+            ax.axhline(level, color=PALETTE[i % 7], linestyle=LINES[(i + 1) % 7], linewidth=1.4, label=greek(label))
+        ax.set_xticks(middle, [greek(name) for name in names])
         ax.set_yscale(yscale)
         ax.grid(visible=False, axis="x")
         if len(series) + len(references or {}) > 1:
@@ -204,9 +224,10 @@ def value_intervals(
         y = np.arange(len(labels))
         if interval is not None:
             low, high = (np.asarray(edge, dtype=float) for edge in interval)
-            ax.hlines(y, low, high, color=PALETTE[0], alpha=0.45, linewidth=5, label="95 % interval over episodes")
+            ax.hlines(y, low, high, color=PALETTE[0], alpha=0.7, linewidth=5, label="95 % interval over episodes")
         for i, (name, x) in enumerate(points.items()):
-            ax.plot(np.asarray(x), y, linestyle="none", marker=MARKERS[i], color=PALETTE[i], label=name)
+            look: Any = {"marker": MARKERS[i], "color": PALETTE[i], "markeredgecolor": "black"}
+            ax.plot(np.asarray(x), y, linestyle="none", label=greek(name), **look)
         ax.set_yticks(y, labels)
         ax.set_ylim(len(labels) - 0.5, -0.5)
         ax.legend()
@@ -225,7 +246,7 @@ def chain_diagram(
 ) -> Figure:
     """The states of a chain on a circle, an arrow for each transition of at least `least`, its probability beside it.
 
-    names: in the circles; notes: a line below each name (a reward, a value); shade: (S,), darker = larger.
+    names: in the circles; notes: a line below each name (a reward, a value); shade: (S,), the bluer the larger.
     """
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         P = np.asarray(transition, dtype=np.float64)
@@ -239,7 +260,7 @@ def chain_diagram(
             _arrow(ax, centre[i], centre[j], P[i, j], radius)
         levels = np.zeros(n) if shade is None else _unit_range(np.asarray(shade, dtype=np.float64))
         for i in range(n):
-            color = matplotlib.colormaps["Blues"](0.12 + 0.5 * levels[i])
+            color = CELLS(0.2 + 0.8 * levels[i])
             ax.add_patch(Circle(tuple(centre[i]), radius, facecolor=color, edgecolor="black", zorder=3))
             text = (names[i] if names else str(i)) + (f"\n{notes[i]}" if notes else "")
             ax.text(centre[i, 0], centre[i, 1], text, ha="center", va="center", fontsize=11 if n <= 6 else 9, zorder=4)
@@ -247,7 +268,7 @@ def chain_diagram(
         ax.set_ylim(bottom, 1.75)
         ax.set_aspect("equal")
         ax.axis("off")
-        ax.set_title(title, wrap=True)
+        ax.set_title(greek(title), wrap=True)
         return ax.figure  # type: ignore[return-value]
 
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from icrl_teach.figures.style import PALETTE, STYLE, View, new_figure, picture
-
-if TYPE_CHECKING:
-    from IPython.display import Image
+from icrl_teach.figures.output import Picture, picture
+from icrl_teach.figures.style import PALETTE, STYLE, View, new_figure
 
 CELL, PANEL = 2.0, 15.0
 DARK, PALE, TINT = "#222222", "#707070", "#FFF0CC"
@@ -97,7 +95,7 @@ def layer_cells() -> dict[str, np.ndarray]:
     } | one_row
 
 
-def layer_flow(lit: Sequence[str] = ()) -> Image:
+def layer_flow(lit: Sequence[str] = ()) -> Picture:
     """The data flow of one layer as a notebook's output, the parts named in `lit` lit, with alternative text.
 
     lit: names out of PARTS, in any order; none: the whole layer in one tone. Raises ValueError for another name.

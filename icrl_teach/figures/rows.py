@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from icrl_teach._validate import ArrayLike
-from icrl_teach.figures.style import PALETTE, STYLE, new_figure
+from icrl_teach.figures.style import INK, PALETTE, STYLE, greek, new_figure
 
-ROW, LINE, ROOM = PALETTE[0], PALETTE[1], PALETTE[2]
+ROW, LINE = PALETTE[0], PALETTE[1]
 
 
 def gershgorin_rows(
@@ -32,8 +32,8 @@ def gershgorin_rows(
         ax.axvspan(-1.2, gamma, facecolor="#eeeeee", hatch="//", edgecolor="#cccccc", linewidth=0, zorder=0)
         ax.axvline(gamma, color=LINE, linestyle="--", linewidth=1.8, zorder=1)
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
-        ax.text(gamma, -0.45, rf"$\gamma$ = {gamma:.2f}", ha="center", va="center", color=LINE, bbox=box)
-        ax.hlines(np.arange(n), 2 * diagonal - 1, 1, color=ROW, linewidth=9, alpha=0.5, gid="rows", zorder=2)
+        ax.text(gamma, -0.45, rf"$\gamma$ = {gamma:.2f}", ha="center", va="center", color=INK[1], bbox=box)
+        ax.hlines(np.arange(n), 2 * diagonal - 1, 1, color=ROW, linewidth=9, alpha=0.7, gid="rows", zorder=2)
         ax.plot(diagonal, np.arange(n), "o", color="black", markersize=7, label="M(s, s)", zorder=3)
         spectrum = np.linalg.eigvals(matrix).real
         ax.plot(spectrum, np.full(n, float(n)), "x", color="black", markersize=8, mew=2, label="eigenvalues", zorder=3)
@@ -42,7 +42,7 @@ def gershgorin_rows(
         ax.set_ylim(n + 0.6, -0.75)
         ax.set_yticks(range(n + 1), [*(names or map(str, range(n))), "eigen-\nvalues"])
         ax.grid(visible=False)
-        ax.set_title(title, wrap=True, y=1.0)
+        ax.set_title(greek(title), wrap=True, y=1.0)
         ax.set_xlabel("real axis")
         ax.set_ylabel("row of M, dot: M(s, s)")
         return ax.figure  # type: ignore[return-value]
@@ -50,9 +50,9 @@ def gershgorin_rows(
 
 def _margin(ax: Axes, gamma: float, edge: float, row: int) -> None:
     """The arrow from the line to the worst bar's end, and its length with its sign."""
-    color = ROOM if edge > gamma else LINE
-    look = {"arrowstyle": "<->", "color": color, "linewidth": 2.0, "shrinkA": 0, "shrinkB": 0}
+    which = 2 if edge > gamma else 1
+    look = {"arrowstyle": "<->", "color": PALETTE[which], "linewidth": 2.0, "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", (edge, row + 0.32), (gamma, row + 0.32), arrowprops=look, zorder=4)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
     middle, text = (edge + gamma) / 2, f"2C = {edge - gamma:+.2f}"
-    ax.text(middle, row + 0.4, text, ha="center", va="top", color=color, fontsize=10, bbox=box, zorder=5)
+    ax.text(middle, row + 0.4, text, ha="center", va="top", color=INK[which], fontsize=10, bbox=box, zorder=5)

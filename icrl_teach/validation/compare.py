@@ -20,7 +20,7 @@ from nbval.plugin import IPyNbCell, coalesce_streams, get_sanitize_patterns, noc
 
 from icrl_teach.validation import pictures
 from icrl_teach.validation.budgets import amount
-from icrl_teach.validation.documents import PICTURES, joined, texts
+from icrl_teach.validation.documents import DATA_URI, PICTURES, joined, texts
 from icrl_teach.validation.pictures import Difference, Picture
 
 # What nbval passes over without its --nbdime option; pictures and widget views have their own comparison here.
@@ -28,7 +28,6 @@ SKIPPED = (
     "metadata", "traceback", "prompt_number", "output_type", "name", "execution_count",
     "application/vnd.jupyter.widget-view+json", *PICTURES,
 )  # fmt: skip
-DATA_URI = re.compile(r"data:(image/(?:png|jpeg|gif|webp|bmp));base64,([A-Za-z0-9+/=\s]+)")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 CELL_FILE = r"\S{0,200}[/\\]ipykernel_\d+[/\\]\d+\.py"  # what IPython calls a cell in a warning
 DIFF_LINES = 60  # a diff longer than this is cut: nbdime's time grows with the square of it

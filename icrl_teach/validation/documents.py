@@ -23,6 +23,7 @@ PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp")
 OTHER_KERNELS = re.compile(
     r"ir$|r$|julia|bash|octave|matlab|javascript|deno|rust|xcpp|scala|spylon|haskell|sos|cling", re.I
 )
+DATA_URI = re.compile(r"data:(image/(?:png|jpeg|gif|webp|bmp));base64,([A-Za-z0-9+/=\s]+)")  # a picture inside HTML
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -180,6 +181,11 @@ def texts(output: NotebookNode) -> dict[str, str]:
         return {"error": "\n".join([*lines, *map(str, output.get("traceback", []))])}
     data = output.get("data", {})
     return {kind: joined(value) for kind, value in data.items() if kind not in (*PICTURES, WIDGET_VIEW)}
+
+
+def words(output: NotebookNode) -> dict[str, str]:
+    """The same without the data of what is embedded, which nobody reads: pictures inside HTML, fonts, drawings."""
+    return {kind: re.sub(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+", " ", text) for kind, text in texts(output).items()}
 
 
 def plain(output: NotebookNode) -> str:

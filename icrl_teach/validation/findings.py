@@ -49,7 +49,7 @@ RULES: dict[str, Rule] = {
     "time": Rule("stores a time of day"),
     "date": Rule("stores a date"),
     "alt-text": Rule("shows a picture without alternative text"),
-    "alt-text-unseen": Rule("keeps its alternative text where no reader meets it", WARNING, WARNING, WARNING),
+    "alt-text-unseen": Rule("keeps its alternative text where no reader meets it"),
     "picture-number": Rule("shows a picture beside no number", own=OFF),
     # code and prose
     "syntax": Rule("does not parse"),

@@ -24,7 +24,7 @@ NUMBERING = rf"\b{NAMED}\s*[\d.]+(?:\s*(?:,|and|to|or|[-–])\s*[\d.]+)*"
 def numbers_are_printed(document: Document) -> Iterator[Finding]:
     """Every decimal number in prose also stands in the source or the output of a code cell."""
     cells = [cell for _, cell in code_cells(document.notebook)]
-    said = [text for cell in cells for output in cell.outputs for text in documents.texts(output).values()]
+    said = [text for cell in cells for output in cell.outputs for text in documents.words(output).values()]
     material = "\n".join([cell.source for cell in cells] + said)
     known = {abs(float(number)) for number in re.findall(NUMBER, material)}
     for index, cell in enumerate(document.notebook.cells):
@@ -142,6 +142,12 @@ def _anchors(document: Document) -> set[str]:
 def _slug(heading: str) -> str:
     """One form for what JupyterLab, nbconvert and GitHub each make of a heading."""
     return re.sub(r"[\W_]+", "-", heading.lower()).strip("-")
+
+
+def alternative_texts(output) -> list[str]:
+    """The alternative text of each picture in an output's HTML; empty where it is missing."""
+    html = documents.joined(output.get("data", {}).get("text/html", ""))
+    return [tag.get("alt", "") for tag in _Tags(html).pictures] if "<img" in html else []
 
 
 def pictures_have_text(document: Document) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ import nbformat
 from icrl_teach.validation import documents
 from icrl_teach.validation.documents import Document, code_cells, plain, tags
 from icrl_teach.validation.findings import Finding
+from icrl_teach.validation.prose import alternative_texts
 
 LARGE_OUTPUT = 1_000_000  # characters in one cell: more than a reader scrolls through
 MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
@@ -65,7 +66,7 @@ def size(document: Document) -> Iterator[Finding]:
             "file-size", f"{megabytes:.1f} MB, more than {limit:g} MB", fix="show less, or smaller pictures"
         )
     for index, cell in enumerate(document.notebook.cells):
-        length = sum(len(text) for output in cell.get("outputs", []) for text in documents.texts(output).values())
+        length = sum(len(text) for output in cell.get("outputs", []) for text in documents.words(output).values())
         if length > LARGE_OUTPUT:
             message = f"stores {length / 1e6:.1f} million characters of output"
             yield document.finding("large-output", message, index, fix="print the part that matters")
@@ -145,10 +146,9 @@ def _stains(document: Document, index: int, output: nbformat.NotebookNode) -> It
         text = documents.joined(output.text)
         message = f"stores output on stderr: {text.strip()[:80]!r}"
         yield document.finding("stored-warning", message, index, fix=remedy_of_stderr(text))
-    for kind, text in documents.texts(output).items():
+    for kind, text in documents.words(output).items():
         if kind.startswith("application/") or kind == "image/svg+xml":
             continue
-        text = re.sub(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+", " ", text)
         text = re.sub(r"\x1b\[[0-9;]*m", "", text)
         for rule, (what, pattern) in PRIVATE.items():
             if found := re.search(pattern, text, re.MULTILINE):
@@ -185,12 +185,23 @@ def pictures_have_numbers(document: Document) -> Iterator[Finding]:
     """A figure stands beside its key numbers, in its own cell or the next code cell: readers and diffs need them."""
     cells = code_cells(document.notebook)
     for position, (index, cell) in enumerate(cells):
-        if not any("image/png" in output.get("data", {}) for output in cell.outputs):
+        if not any(_shows_picture(output) for output in cell.outputs):
             continue
         beside = [*cell.outputs, *(cells[position + 1][1].outputs if position + 1 < len(cells) else [])]
-        if not any(re.search(r"\d", plain(o)) for o in beside if not re.search(r"object>|<Figure size", plain(o))):
+        said = [plain(output) for output in beside if not _says_only_what_it_shows(output)]
+        if not any(re.search(r"\d", text) for text in said if not re.search(r"object>|<Figure size", text)):
             message = "shows a picture but no number that could be compared"
             yield document.finding("picture-number", message, index, fix="print the figure's key numbers, rounded")
+
+
+def _shows_picture(output: nbformat.NotebookNode) -> bool:
+    data = output.get("data", {})
+    return "image/png" in data or bool(documents.DATA_URI.search(documents.joined(data.get("text/html", ""))))
+
+
+def _says_only_what_it_shows(output: nbformat.NotebookNode) -> bool:
+    """Whether an output's plain text is its picture's alternative text: written by hand, it compares no number."""
+    return plain(output).strip() in {text.strip() for text in alternative_texts(output)}
 
 
 def metadata(document: Document) -> Iterator[Finding]:

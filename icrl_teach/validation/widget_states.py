@@ -8,8 +8,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from icrl_teach.validation import pictures
-from icrl_teach.validation.compare import DATA_URI
-from icrl_teach.validation.documents import WIDGET_STATE, WIDGET_VIEW
+from icrl_teach.validation.documents import DATA_URI, WIDGET_STATE, WIDGET_VIEW
 
 REFERENCE = "IPY_MODEL_"
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-from IPython.display import HTML
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
@@ -16,7 +14,7 @@ from matplotlib.patches import Circle, Rectangle
 from icrl_teach import figures
 from icrl_teach.environments import mrp_from_env, rollout
 from icrl_teach.features import one_hot
-from icrl_teach.figures import View
+from icrl_teach.figures import Picture, View
 from icrl_teach.prompt import build_prompt, value_row
 from icrl_teach.tasks import boyan_chain
 from icrl_teach.transformer import SoftmaxTransformer
@@ -58,7 +56,7 @@ def prompt_figure(names: Sequence[str], rows: np.ndarray) -> Figure:
     return figure
 
 
-def news_picture(values: np.ndarray) -> HTML:
+def news_picture(values: np.ndarray) -> Picture:
     """The values of a corridor's squares, (L+1, S), as they change from layer to layer.
 
     Above, a frame a layer, one after the other, three times; below, all frames as rows, which is also what paper shows.
@@ -66,18 +64,22 @@ def news_picture(values: np.ndarray) -> HTML:
     """
     svg, last = news_svg(values), len(values) - 1
     alt = (
-        f"A corridor of {values.shape[1]} squares, darker = larger value, in {last + 1} frames one after the other, "
-        f"and again as rows, one for each layer from 0 to {last}: with each layer one more square, to the left, gets "
-        "a value that is not 0."
+        f"A corridor of {values.shape[1]} squares, the bluer the larger the value, in {last + 1} frames one after the "
+        f"other, and again as rows, one for each layer from 0 to {last}: with each layer one more square, to the left, "
+        "gets a value that is not 0."
     )
     data = base64.b64encode(svg.encode()).decode()
-    return HTML(f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{data}" style="max-width:100%">')
+    return Picture(f"data:image/svg+xml;base64,{data}", alt, *_news_size(values))
+
+
+def _news_size(values: np.ndarray) -> tuple[int, int]:
+    return 130 + 92 * values.shape[1], 150 + 30 * len(values)
 
 
 def news_svg(values: np.ndarray) -> str:
     """The drawing behind `news_picture`: groups of class `frame`, one a layer, then one of class `row` for each."""
-    count, width = len(values), 130 + 92 * values.shape[1]
-    height, share = 150 + 30 * count, 100 / count
+    count, (width, height) = len(values), _news_size(values)
+    share = 100 / count
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="DejaVu Sans, sans-serif" font-size="14" text-anchor="middle">',
@@ -85,7 +87,6 @@ def news_svg(values: np.ndarray) -> str:
         f".frame:nth-of-type({count}){{opacity:1}}@media screen and (prefers-reduced-motion:no-preference){{"
         f".frame,.frame:nth-of-type({count}){{animation:show {SECONDS * count:g}s steps(1)}}}}"
         f"@keyframes show{{0%{{opacity:1}}{share:g}%{{opacity:0}}100%{{opacity:0}}}}</style>",
-        f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     for layer, row in enumerate(values):
         # Three rounds. The last frame's animation ends where its third turn begins, so that it stays, by its style;
@@ -102,16 +103,14 @@ def news_svg(values: np.ndarray) -> str:
 
 
 def _squares(values: np.ndarray, label: str, top: float, height: float) -> str:
-    """One row of squares with their numbers; the darker the larger, from 0 to 1."""
+    """One row of squares with their numbers; the bluer the larger, from 0 to 1."""
     middle = top + height / 2 + 5
     drawn = [f'<text x="55" y="{middle:g}">{label}</text>']
     for s, value in enumerate(values):
-        shade = np.clip(value, 0.0, 1.0)
-        fill = to_hex(1.0 - shade * (1.0 - np.array([0.0, 0.447, 0.698])))
-        ink = "white" if shade > 0.92 else "black"
+        fill = to_hex(figures.CELLS(float(np.clip(value, 0.0, 1.0))))
         drawn.append(
             f'<rect x="{112 + 92 * s}" y="{top:g}" width="88" height="{height:g}" fill="{fill}" stroke="#888888"/>'
-            f'<text x="{156 + 92 * s}" y="{middle:g}" fill="{ink}">{round(float(value), 2) + 0.0:.2f}</text>'
+            f'<text x="{156 + 92 * s}" y="{middle:g}">{round(float(value), 2) + 0.0:.2f}</text>'
         )
     return "".join(drawn)
 

@@ -25,7 +25,7 @@ def value_view(gamma: float, repair: float) -> View:
     axes[0].set_position((0.02, 0.03, 0.4, 0.88))
     axes[1].set_position((0.52, 0.2, 0.46, 0.7))
     notes = [_text(x, 1) for x in v]
-    chain_diagram(TRANSITION, names=NAMES, notes=notes, shade=v, title="Darker is worth more", ax=axes[0])
+    chain_diagram(TRANSITION, names=NAMES, notes=notes, shade=v, title="Bluer is worth more", ax=axes[0])
     both = {"reward today": r, "value": v}
     level = {"average reward / (1 - gamma)": average * horizon}
     title = f"gamma {gamma:.2f} looks about {horizon:.0f} day{'s' if round(horizon) > 1 else ''} ahead"
@@ -39,9 +39,9 @@ def value_view(gamma: float, repair: float) -> View:
         f"(1-gamma) v: {', '.join(_text((1 - gamma) * x) for x in v)}; average reward a day: {_text(average)}"
     )
     alt = (
-        f"Left: the three states of the machine, darker = worth more, at gamma {gamma:.2f}: {listed}. Right: bars of "
-        f"each state's reward today ({_text(r[0])}, {_text(r[1])}, {_text(r[2])}) beside its value, and a line at the "
-        f"average reward over 1 - gamma, {_text(average * horizon)}."
+        f"Left: the three states of the machine, the bluer the more it is worth, at gamma {gamma:.2f}: {listed}. "
+        f"Right: bars of each state's reward today ({_text(r[0])}, {_text(r[1])}, {_text(r[2])}) beside its value, "
+        f"and a line at the average reward over 1 - gamma, {_text(average * horizon)}."
     )
     return View(figure, alt, numbers)
 

@@ -166,7 +166,7 @@ def semi_gradient(
     }
     for (label, (level, style)), color in zip(lines.items(), figures.colors(3), strict=True):
         _level_line(plane, x, level, label, style, color)
-    _arrow_of_w(plane, w, moved, f"alpha delta x({left})")
+    _arrow_of_w(plane, w, moved, rf"$\alpha\,\delta\,x(${left}$)$")
     with matplotlib.rc_context(figures.STYLE):
         plane.set_title(f"The short way to the target is along x({left})")
         plane.set_xlabel("first weight")
@@ -223,15 +223,15 @@ def right_angle(
         ((0, up), "o", "exact value", (8, 4)),
         ((0, 0), "s", "best fit", (-4, -16)),
         ((across, 0), "^", "TD's fixed point", (-4, -16)),
-        ((across, over), "D", "r + gamma P (fixed point)", (8, -2)),
+        ((across, over), "D", r"$r + \gamma P$ (fixed point)", (8, -2)),
     ):
         ax.plot(a, b, mark, color="black")
         ax.annotate(text, (a, b), xytext=place, textcoords="offset points", fontsize=10)
     slope = float(np.degrees(np.arctan2(-up, across)))
     for x, y, text, turn, color in (
-        (-0.06 * up, up / 2, f"features: {up:.2f}", 90.0, blue),
-        (across / 2, 0.07 * up, f"learning: {across:.2f}", 0.0, red),
-        (across / 2 + 0.05 * up, up / 2 + 0.04 * up, f"TD's error: {np.hypot(up, across):.2f}", slope, green),
+        (-0.06 * up, up / 2, f"features: {up:.2f}", 90.0, figures.INK[0]),
+        (across / 2, 0.07 * up, f"learning: {across:.2f}", 0.0, figures.INK[1]),
+        (across / 2 + 0.05 * up, up / 2 + 0.04 * up, f"TD's error: {np.hypot(up, across):.2f}", slope, figures.INK[2]),
     ):
         ax.text(x, y, text, rotation=turn, rotation_mode="anchor", ha="center", va="center", color=color, bbox=PAPER)
     ax.set_xlim(-0.25 * up, across + 1.1 * up)
@@ -239,6 +239,6 @@ def right_angle(
     ax.set_aspect("equal")
     with matplotlib.rc_context(figures.STYLE):
         ax.set_title("Two errors at a right angle")
-    ax.set_xlabel("along the staircases (length weighted by mu)")
+    ax.set_xlabel(r"along the staircases (length weighted by $\mu$)")
     ax.set_ylabel("distance from all staircases")
     return ax.figure  # type: ignore[return-value]

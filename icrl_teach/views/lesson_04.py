@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from icrl_teach.features import random_features
-from icrl_teach.figures import STYLE, View, colors, new_figure
+from icrl_teach.figures import INK, STYLE, View, colors, new_figure
 from icrl_teach.mrp import Trajectory
 from icrl_teach.softmax_td import empirical_operators, operator_td
 from icrl_teach.tasks import loop
@@ -82,7 +82,7 @@ def temperature_view(beta: float) -> View:
     own = _draw_arcs(arcs, beta)
     with matplotlib.rc_context(STYLE):
         _draw_values(left, soft, linear, tabular)
-        left.set_title(f"beta = {beta:.3g}: {place}")
+        left.set_title(rf"$\beta$ = {beta:.3g}: {place}")
         _draw_gaps(right, beta, gap_linear, gap_tabular)
     shown = f"{gap_linear:.1e}" if gap_linear < 100 else "above 100 (linear TD diverges at this beta)"
     own_weights = f"{own.min():.2f} to {own.max():.2f}"
@@ -115,9 +115,9 @@ def _draw_arcs(ax: Axes, beta: float) -> np.ndarray:
 
 def _draw_values(ax: Axes, soft: np.ndarray, linear: np.ndarray, tabular: np.ndarray) -> None:
     states = np.arange(N_STATES)
-    ax.bar(states, soft, 0.62, color=SOFTMAX, alpha=0.55, label="weighted softmax TD")
+    ax.bar(states, soft, 0.62, color=SOFTMAX, alpha=0.7, label="weighted softmax TD")
     if np.abs(linear).max() < OFF_THE_PICTURE:
-        ax.plot(states, linear, "s--", color=LINEAR, label="linear TD, same beta", linewidth=1.4, markersize=7)
+        ax.plot(states, linear, "s--", color=LINEAR, label=r"linear TD, same $\beta$", linewidth=1.4, markersize=7)
     else:
         ax.plot([], [], "s--", color=LINEAR, label="linear TD: off the picture")
     ax.plot(states, tabular, "^-.", color=TABULAR, label="batch tabular TD", linewidth=1.4, markersize=7)
@@ -135,15 +135,15 @@ def _draw_gaps(ax: Axes, beta: float, gap_linear: float, gap_tabular: float) -> 
     log = np.log10
     ax.plot(log(betas), log(to_linear), "--", color=LINEAR)
     ax.plot(log(betas), log(np.maximum(to_tabular, 1e-16)), "-.", color=TABULAR)
-    ax.text(-1.9, -5.2, "gap to linear TD", color=LINEAR)
-    ax.text(-1.9, 0.3, "gap to tabular TD", color=TABULAR)
+    ax.text(-1.9, -5.2, "gap to linear TD", color=INK[1])
+    ax.text(-1.9, 0.3, "gap to tabular TD", color=INK[2])
     ax.plot(log(beta), log(gap_linear), "s", color=LINEAR, markersize=9)
     ax.plot(log(beta), log(max(gap_tabular, 1e-16)), "^", color=TABULAR, markersize=9)
     ax.axvline(log(beta), color="black", linewidth=1.0, linestyle=":")
     ax.set_ylim(-8.5, 2.0)
     ax.set_xticks([-2, -1, 0, 1, 2], ["0.01", "0.1", "1", "10", "100"])
     ax.set_yticks([-8, -4, 0], ["1e-8", "1e-4", "1"])
-    ax.set_xlabel("inverse temperature beta")
+    ax.set_xlabel(r"inverse temperature $\beta$")
     ax.set_ylabel("largest difference")
     ax.set_title("Where the dial stands")
 
@@ -186,8 +186,8 @@ def listening_figure(features: np.ndarray, visits: np.ndarray, betas: Sequence[f
     for ax, beta in zip(panels, betas, strict=True):
         M = visits * np.exp(beta * features @ features.T)
         for x in features:
-            ax.plot([0, x[0]], [0, x[1]], color="0.6", linewidth=1.0, zorder=1)
-        listening(ax, M / M.sum(axis=1, keepdims=True), features, names, f"beta = {beta:g}")
+            ax.plot([0, x[0]], [0, x[1]], color="0.5", linewidth=1.0, zorder=1)
+        listening(ax, M / M.sum(axis=1, keepdims=True), features, names, rf"$\beta$ = {beta:g}")
         ax.set_xlim(-1.05, 1.45)
         ax.set_ylim(-0.3, 1.35)
     return figure

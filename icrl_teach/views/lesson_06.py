@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from icrl_teach.figures import STYLE, View, colors, new_figure
+from icrl_teach.figures import CELLS, SIGNED_CELLS, STYLE, View, colors, new_figure
 
 FEATURES = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-0.8, 0.6]])  # (S, d) of A, B, C, D, all of length 1
 REWARD = np.array([2.0, 1.0, -1.0, -2.0])  # (S,)
@@ -69,15 +69,14 @@ def _draw_matrix(ax: Axes, E: np.ndarray, query: int, kind: str) -> None:
     short, size = [*NAMES[:-1], "q: B"], len(E)
     sums = "every column sums to 1" if kind == "softmax" else "columns sum to anything"
     top = 1.0 if kind == "softmax" else np.abs(E).max()
+    cells, least = (CELLS, 0.0) if kind == "softmax" else (SIGNED_CELLS, -top)
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        ax.imshow(E, cmap="Blues" if kind == "softmax" else "PuOr_r", vmin=0.0 if kind == "softmax" else -top, vmax=top,
-                  aspect="auto")  # fmt: skip
+        ax.imshow(E, cmap=cells, vmin=least, vmax=top, aspect="auto")
         ax.grid(visible=False)
         digits = _digits(E)
         for (i, j), weight in np.ndenumerate(E[:-1]):
-            color = "white" if abs(weight) > 0.6 * top else "black"
             number = f"{round(weight, digits) + 0.0:.{digits}f}"
-            ax.text(j, i, number, ha="center", va="center", fontsize=9.5, color=color)
+            ax.text(j, i, number, ha="center", va="center", fontsize=9.5)
         ax.add_patch(Rectangle((-0.5, size - 1.5), size, 1, facecolor="#dddddd", edgecolor="#777777", hatch="//"))
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
         ax.text((size - 1) / 2, size - 1, "masked: no reward yet", ha="center", va="center", fontsize=10, bbox=box)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -12,14 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from icrl_teach.attention import softmax_attention
-from icrl_teach.figures import STYLE, View, colors, curves, new_figure, picture
+from icrl_teach.figures import SIGNED_CELLS, STYLE, Picture, View, colors, curves, new_figure, picture
 from icrl_teach.mrp import MarkovRewardProcess
 from icrl_teach.prompt import build_prompt, row_names, target_row, value_row
 from icrl_teach.softmax_td import weighted_softmax_td
 from icrl_teach.transformer import SoftmaxTransformer, td_error_row, td_parameters
-
-if TYPE_CHECKING:
-    from IPython.display import Image
 
 STATES = np.array([0, 1, 2, 3, 0, 1, 2, 3, 0])  # A, B, C, D, A, B, C, D and the query A
 REWARDS = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0])  # paid on leaving D, three steps from A
@@ -85,11 +81,10 @@ def _draw_cells(ax: Axes, Z: np.ndarray, heard: np.ndarray) -> None:
     names = [*row_names(D), "TD error", "attention", "product"]
     for cells, first in ((Z, 0.0), (heard, D + 5.5)):
         box = (-0.5, columns - 0.5, first + len(cells) - 0.5, first - 0.5)
-        ax.imshow(cells, cmap="PuOr_r", vmin=-TOP, vmax=TOP, aspect="auto", extent=box, interpolation="nearest")
+        ax.imshow(cells, cmap=SIGNED_CELLS, vmin=-TOP, vmax=TOP, aspect="auto", extent=box, interpolation="nearest")
         for (i, j), value in np.ndenumerate(cells):
             if abs(value) >= 0.005:  # false for the NaN of the masked column
-                shade = "white" if abs(value) > 1.2 else "black"
-                ax.text(j, first + i, f"{value:.2f}", ha="center", va="center", fontsize=10, color=shade)
+                ax.text(j, first + i, f"{value:.2f}", ha="center", va="center", fontsize=10)
         for i, name in enumerate(names[: len(cells)] if first == 0 else names[len(Z) :]):
             ax.text(-0.6, first + i, name, ha="right", va="center", fontsize=10.5)
     for j, state in enumerate(STATES):
@@ -155,7 +150,7 @@ def fault_table(error: Mapping[str, np.ndarray], others: Sequence[Mapping[str, n
     return "\n".join(lines)
 
 
-def fault_picture(error: Mapping[str, np.ndarray]) -> Image:
+def fault_picture(error: Mapping[str, np.ndarray]) -> Picture:
     """Errors by layer, each line while it is between 1e-9 and 1e3."""
     shown = {name: np.where((e > 1e-9) & (e < 1e3), e, np.nan)[:41] for name, e in error.items()}
     figure = curves(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import matplotlib
@@ -15,13 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from icrl_teach.features import one_hot
-from icrl_teach.figures import STYLE, View, bars, colors, curves, new_figure, picture
+from icrl_teach.figures import STYLE, Picture, View, bars, colors, curves, new_figure, picture
 from icrl_teach.mrp import MarkovRewardProcess, Trajectory
 from icrl_teach.softmax_td import empirical_operators, operator_td
 from icrl_teach.tasks import sample_family
-
-if TYPE_CHECKING:
-    from IPython.display import Image
 
 GAMMA, N_STATES, N_TASKS, N_LAYERS, LONGEST, TAU = 0.8, 8, 40, 40, 1000, 4.0
 NETWORK, EXACT, FLOOR = colors(3)
@@ -121,7 +118,7 @@ def _draw_errors(ax: Axes, depth: int, low: np.ndarray, middle: np.ndarray, high
 
 def _draw_values(ax: Axes, exact: np.ndarray, values: np.ndarray, visits: np.ndarray) -> None:
     states = np.arange(N_STATES)
-    ax.bar(states, values, 0.62, color=NETWORK, alpha=0.55, label="frozen network")
+    ax.bar(states, values, 0.62, color=NETWORK, alpha=0.7, label="frozen network")
     ax.plot(states, exact, "D", color=EXACT, markersize=9, label="exact value")
     ax.axhline(0.0, color="black", linewidth=0.8)
     lowest, highest = min(exact.min(), values.min(), 0.0), max(exact.max(), values.max(), 0.0)
@@ -151,7 +148,7 @@ def families_table(error: Mapping[str, np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def families_picture(error: Mapping[str, np.ndarray]) -> Image:
+def families_picture(error: Mapping[str, np.ndarray]) -> Picture:
     """A panel a family: median errors by layer of network, tabular and linear TD, beside floor and best constant.
 
     error: family -> (task, method, layer), methods in the order network, tabular TD, linear TD, floor, constant.
@@ -176,7 +173,7 @@ def polite_taxi() -> np.ndarray:
     return allowed / allowed.sum(axis=1, keepdims=True)
 
 
-def worlds_picture(found: Mapping[str, pd.DataFrame]) -> Image:
+def worlds_picture(found: Mapping[str, pd.DataFrame]) -> Picture:
     """Pairs of bars: medians of the columns 'by state' and 'by visit' of every world."""
     medians = {name: [table[name].median() for table in found.values()] for name in ("by state", "by visit")}
     figure = bars(
@@ -195,7 +192,7 @@ def worlds_picture(found: Mapping[str, pd.DataFrame]) -> Image:
     )
 
 
-def depth_picture(error: Mapping[int, np.ndarray], useful: Sequence[int], slope: float) -> Image:
+def depth_picture(error: Mapping[int, np.ndarray], useful: Sequence[int], slope: float) -> Picture:
     """Left: median error by layer, a line a length. Right: useful depth by length, and a rule of `slope` layers a 4n.
 
     error: n -> (task, layer); useful: one depth a length; the rule is drawn through the middle length.
@@ -256,7 +253,7 @@ def features_table(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     return shown.assign(diverge=groups["diverge"].sum())
 
 
-def features_picture(table: pd.DataFrame) -> Image:
+def features_picture(table: pd.DataFrame) -> Picture:
     """A panel a length: bars of the network after 30 layers, LSTD and the floor, for each kind of features."""
     figure, panels = new_figure(1, 2, size=(10.5, 4.0))
     for panel, (n, part) in zip(panels, table.groupby("n"), strict=True):
@@ -280,7 +277,7 @@ def newcomer_table(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     return table.median(numeric_only=False).assign(**shares).astype(float)
 
 
-def newcomer_picture(rooms: MarkovRewardProcess, features: Mapping[str, np.ndarray], walk: Trajectory) -> Image:
+def newcomer_picture(rooms: MarkovRewardProcess, features: Mapping[str, np.ndarray], walk: Trajectory) -> Picture:
     """Values of all rooms after 10 layers, by features, and exact; a dot where a room was never left."""
     visits = walk.visits(rooms.n_states)
     never, values = np.flatnonzero(visits == 0), {}

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from icrl_teach.figures import STYLE, View, colors, new_figure
+from icrl_teach.figures import SIGNED_CELLS, STYLE, View, colors, new_figure
 from icrl_teach.losses import Batch, PretrainConfig, answers, constructed_parameters, held_out, value_error
 from icrl_teach.pretraining import PretrainingResult, pretrain
 
@@ -62,11 +62,10 @@ def on_their_way_picture(steps: Sequence[int], V: np.ndarray, A: np.ndarray, err
     limit = float(np.abs(A).max())
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         for k, (above, below) in enumerate(zip(axes[: len(steps)], axes[len(steps) :], strict=True)):
-            above.imshow(A[k], cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")
+            above.imshow(A[k], cmap=SIGNED_CELLS, vmin=-limit, vmax=limit, interpolation="nearest")
             for (i, j), value in np.ndenumerate(A[k]):
                 if abs(value) >= 1.0:
-                    look: Any = {"color": "white" if abs(value) > 0.6 * limit else "black", "fontsize": 8}
-                    above.text(j, i, f"{value:.0f}", ha="center", va="center", **look)
+                    above.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=8)
             above.set(xticks=[], yticks=[])
             above.set_title(f"step {steps[k]}\nerror {errors[k]:.2g}", fontsize=11, loc="center")
             below.bar(range(3), V[k], color=colors(3), edgecolor="black", hatch="")
@@ -186,7 +185,7 @@ def _log(error: Any) -> Any:
 def _draw_curve(ax: Axes, steps: np.ndarray, errors: np.ndarray, reference: Levels) -> None:
     ax.plot(steps, _log(errors), "-", color=LEARNED, label="network in training")
     ax.axhline(_log(reference.constant), color=CONSTANT, linestyle=":", label="best constant")
-    ax.axhline(_log(reference.constructed), color=BUILT, linestyle="--", label="constructed, beta 4")
+    ax.axhline(_log(reference.constructed), color=BUILT, linestyle="--", label=r"constructed, $\beta$ 4")
     ax.set_ylim(LOW, HIGH)
     ax.set_yticks([-2, -1, 0], ["0.01", "0.1", "1"])
     ax.set_xlabel("training step")

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from icrl_teach._validate import ArrayLike
-from icrl_teach.figures import LINES, STYLE, View, bars, colors, curves, heat_map, new_figure
+from icrl_teach.figures import LINES, SIGNED_CELLS, STYLE, View, bars, colors, curves, heat_map, new_figure
 
 RECORD = Path(__file__).with_suffix(".npz")
 N_SEEDS, N_STEPS, EVERY = 5, 600, 20
@@ -189,7 +189,7 @@ def _draw_errors(ax: Axes, run: Record, snapshot: int, seed: int) -> None:
             markeredgecolor="black")  # fmt: skip
     landmarks = {
         "best constant": (run.constant_error, CONSTANT, ":", 0.1),
-        "constructed, beta 4": (run.constructed_error, BUILT, "--", 0.35),  # clear of the curve
+        r"constructed, $\beta$ 4": (run.constructed_error, BUILT, "--", 0.35),  # clear of the curve
     }
     for name, (error, color, line, shift) in landmarks.items():
         ax.axhline(np.log10(error), color=color, linestyle=line)
@@ -206,19 +206,18 @@ def _draw_matrices(ax: Axes, A: np.ndarray, built: np.ndarray) -> None:
     """Both in one panel, an empty column between them: half the time of two panels. Large entries carry a number."""
     d = len(A)
     both = np.concatenate([A, np.full((d, 1), np.nan), built], axis=1)
-    shades = matplotlib.colormaps["PuOr_r"]((both + LIMIT) / (2 * LIMIT), bytes=True)  # ready colours draw faster
+    shades = SIGNED_CELLS((both + LIMIT) / (2 * LIMIT), bytes=True)  # ready colours draw faster
     ax.imshow(shades, interpolation="nearest", aspect="auto")
     for (i, j), value in np.ndenumerate(both):
         if (j < d and abs(value) >= 0.95) or (i, j) in ((0, d + 1), (0, d + 2)):  # constructed: one of each kind
-            color = "white" if abs(value) > 0.6 * LIMIT else "black"
             text = f"{value:.1f}".replace("-0.0", "0.0")
-            ax.text(j, i, text, ha="center", va="center", fontsize=10, color=color)
+            ax.text(j, i, text, ha="center", va="center", fontsize=10)
     ax.grid(visible=False)
     ax.set_xticks([*range(d), *range(d + 1, 2 * d + 1)], [*range(d), *range(d)])
     ax.set_yticks(range(d))
     ax.set_xlabel("query state")
     ax.set_ylabel("source state")
-    ax.set_title("A, columns centred: learned (left), constructed at the fitted beta (right)")
+    ax.set_title("A, columns centred: learned (left), constructed at the fitted $\\beta$ (right)")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from icrl_teach.features import one_hot
-from icrl_teach.figures import PALETTE, STYLE, View, new_figure
+from icrl_teach.figures import INK, PALETTE, STYLE, View, new_figure
 from icrl_teach.mrp import Trajectory
 from icrl_teach.prompt import reward_row, target_row, trajectory_prompt, value_row
 from icrl_teach.td import certainty_equivalence_value
@@ -77,7 +77,7 @@ def _draw_columns(ax: Axes, walks: Trajectory, Z: np.ndarray, layer: int) -> Non
             ax.annotate("", (j + 0.85, -0.45), (j + 0.1, -0.45), arrowprops={"arrowstyle": "->", "lw": 1.8})
         elif source:
             ax.vlines(j + 0.5, -0.8, 4.1, color=PALETTE[1], linewidth=3)
-            ax.text(j + 0.5, -1.0, "end", ha="center", va="bottom", fontsize=11, color="#9A4300")
+            ax.text(j + 0.5, -1.0, "end", ha="center", va="bottom", fontsize=11, color=INK[1])
         else:
             role = "query" if j == len(walks.states) - 1 else "landing"
             ax.text(j, 4.35, role, ha="center", va="center", fontsize=11)

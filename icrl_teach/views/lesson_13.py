@@ -15,7 +15,7 @@ from matplotlib.patches import Circle, Rectangle
 
 from icrl_teach.acting import improve_in_context
 from icrl_teach.control import MarkovDecisionProcess, best_return, mdp_from_env, policy_return
-from icrl_teach.figures import PALETTE, STYLE, View, curves, new_figure
+from icrl_teach.figures import CELLS, PALETTE, STYLE, View, curves, new_figure
 from icrl_teach.transformer import SoftmaxTransformer
 
 LAKE, LIMIT, GAMMA, N_LAYERS = "FrozenLake-v1", 100, 0.99, 200
@@ -94,14 +94,14 @@ def _draw_lake(ax: Axes, q: np.ndarray, choice: np.ndarray, walked: list[int], a
     for s, kind in enumerate(MAP):
         x, y = s % 4, s // 4
         light = min(1.0, max(0.0, float(best[s])))
-        fill = {"H": "0.35", "G": PALETTE[2]}.get(kind, matplotlib.colormaps["Blues"](0.05 + 0.6 * light))
-        ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=fill, edgecolor="0.3"))
-        ax.text(x - 0.44, y - 0.42, kind, fontsize=10, va="top", color="white" if kind == "H" else "black")
+        fill = {"H": "0.75", "G": "#8FD4BC"}.get(kind, CELLS(light))
+        ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=fill, edgecolor="0.3", hatch="//" * (kind == "H")))
+        ax.text(x - 0.44, y - 0.42, kind, fontsize=10, va="top")
         if kind in "HG":
             continue
         ax.text(x + 0.44, y + 0.42, f"{best[s]:.2f}", fontsize=10, ha="right", va="bottom")
         dx, dy = ARROWS[choice[s]]
-        arrow = {"arrowstyle": "-|>", "lw": 2.2, "color": PALETTE[1], "mutation_scale": 18}
+        arrow = {"arrowstyle": "-|>", "lw": 2.2, "color": "black", "mutation_scale": 18}
         ax.annotate("", (x + 0.3 * dx, y + 0.3 * dy), (x - 0.3 * dx, y - 0.3 * dy), arrowprops=arrow)
     ax.plot([s % 4 for s in walked], [s // 4 for s in walked], ":", color="black", linewidth=1.4)
     ax.add_patch(Circle((at % 4, at // 4), 0.16, facecolor="black", edgecolor="white", linewidth=2, zorder=5))

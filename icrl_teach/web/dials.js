@@ -74,7 +74,7 @@ function radios(name, dial, value, moved) {
 export default {
   render({ model, el }) {
     const status = element("p", { role: "status", class: "icrl-status" });
-    const picture = element("img", { class: "icrl-view" });
+    const picture = element("img", { class: "icrl-view icrl-picture" });
     const numbers = element("pre", { "aria-live": "polite" });
     const alarm = element("pre", { role: "alert" });
     const button = element("button", { type: "button" });

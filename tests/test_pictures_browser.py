@@ -1,0 +1,116 @@
+"""Pictures in Chromium, in the export to HTML and in JupyterLab: what a screen reader meets, what dark themes show."""
+
+from __future__ import annotations
+
+import io
+
+import nbformat
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from nbconvert import HTMLExporter
+from PIL import Image
+
+from contrast import darkened
+from guards import LESSONS
+from icrl_teach.figures import PALETTE, new_figure, picture
+from icrl_teach.validation.prose import alternative_texts
+from icrl_teach.widgets import Screen
+from test_browser import CHROMIUM, IDLE, MILLISECONDS, TOKEN, page, run_cell, server  # noqa: F401
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
+LOOK = "image => { const look = getComputedStyle(image); return [look.filter, look.backgroundColor]; }"
+PAPER, DARK = ["none", "rgb(255, 255, 255)"], ["invert(1) hue-rotate(180deg)", "rgba(0, 0, 0, 0)"]
+
+
+def stripes():
+    """A picture of the palette, a stripe a colour, on nothing."""
+    figure, (ax,) = new_figure(size=(7, 2), fitted=False)
+    ax.set_position((0, 0.5, 1, 0.5))
+    ax.axis("off")
+    ax.bar(range(7), 1, width=1.0, color=PALETTE)
+    ax.set(xlim=(-0.5, 6.5), ylim=(0, 1))
+    return picture(figure, "The seven colours of the palette as stripes.")
+
+
+def pixels(page, image):  # noqa: F811
+    return np.asarray(Image.open(io.BytesIO(image.screenshot())).convert("RGB")) / 255.0
+
+
+def opened(page, notebook, theme):  # noqa: F811
+    """The notebook as the export to HTML shows it, without a network."""
+    html, _ = HTMLExporter(theme=theme).from_notebook_node(notebook)
+    page.route("**/*", lambda route: route.abort())
+    page.set_content(html, wait_until="domcontentloaded")
+
+
+@pytest.mark.parametrize("path", [LESSONS[0], LESSONS[7]], ids=lambda path: path.stem)
+def test_every_picture_of_an_exported_lesson_is_an_image_with_its_text(page, path):  # noqa: F811
+    notebook = nbformat.read(path, as_version=4)
+    texts = [
+        text for cell in notebook.cells for output in cell.get("outputs", []) for text in alternative_texts(output)
+    ]
+    assert len(texts) >= 5
+    for cell in notebook.cells:  # what a reader without a kernel sees of a widget
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    opened(page, notebook, "light")
+    assert page.get_by_role("img").count() == page.locator(".jp-OutputArea img").count() == len(texts)
+    for text in texts:
+        assert page.get_by_role("img", name=text, exact=True).count() == texts.count(text)
+
+
+def test_a_picture_turns_dark_with_the_theme_by_the_colours_that_are_tested_and_stays_light_on_paper(page):  # noqa: F811
+    shown = nbformat.v4.new_output("display_data", data=stripes()._repr_mimebundle_())
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("stripes", outputs=[shown])])
+    for theme, look in (("light", PAPER), ("dark", DARK)):
+        opened(page, notebook, theme)
+        image = page.locator("img.icrl-picture")
+        assert image.evaluate(LOOK) == look
+        seen, change = pixels(page, image), darkened if theme == "dark" else to_rgb
+        for k, color in enumerate(PALETTE):
+            np.testing.assert_allclose(seen[40, 50 + 100 * k], change(color), atol=2.5 / 255)
+        under = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (seen[150, 350] * 255).astype(int).tolist() == [int(part) for part in under[4:-1].split(",")]
+    page.emulate_media(media="print")
+    assert image.evaluate(LOOK) == PAPER
+    page.emulate_media(media="screen")
+    page.evaluate("document.body.removeAttribute('data-jp-theme-light')")
+    assert image.evaluate(LOOK) == PAPER
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")  # as the course's site says it
+    assert image.evaluate(LOOK) == DARK
+
+
+def test_jupyterlab_shows_a_stored_picture_with_its_text_and_turns_it_dark(server, page, tmp_path):  # noqa: F811
+    from playwright.sync_api import expect
+
+    shown = stripes()
+    source = (
+        f"from icrl_teach.figures import Picture\nPicture({shown.uri!r}, {shown.alt!r}, {shown.width}, {shown.height})"
+    )
+    stored = nbformat.v4.new_output("execute_result", data=shown._repr_mimebundle_(), execution_count=1)
+    cell = nbformat.v4.new_code_cell(source, outputs=[stored], execution_count=1)
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "course/lessons/shown.ipynb")
+    page.goto(f"{server}/lab/tree/lessons/shown.ipynb?token={TOKEN}")
+    page.wait_for_function(IDLE, timeout=MILLISECONDS)
+    image = page.get_by_role("img", name=shown.alt, exact=True)
+    expect(image).to_have_count(1)
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false", timeout=MILLISECONDS)
+    assert image.evaluate(LOOK) == DARK  # by the stylesheet of icrl-teach lab
+    page.evaluate("document.querySelector('link[href$=\"course.css\"]').disabled = true")
+    assert image.evaluate(LOOK) == PAPER  # any other JupyterLab: not trusted, so without a style of its own
+    run_cell(page, 0)
+    expect(image).to_have_css("filter", DARK[0], timeout=MILLISECONDS)
+    expect(image).to_have_count(1)
+    assert image.evaluate(LOOK) == DARK
+
+
+def test_a_widget_s_picture_turns_dark_as_the_others_do(page):  # noqa: F811
+    page.set_content(
+        '<body data-jp-theme-light="false"><div class="icrl-dials"><img class="icrl-view icrl-picture"></div>'
+    )
+    page.add_style_tag(content=Screen._css)
+    assert page.locator("img").evaluate(LOOK) == DARK
+    assert 'class: "icrl-view icrl-picture"' in Screen._esm
