@@ -233,6 +233,7 @@ def test_a_name_that_leads_out_is_refused_and_the_rest_is_taken(course, tmp_path
     assert {p for p in tmp_path.rglob("*") if "submitted" not in p.parts} == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs links")
 def test_what_is_too_large_linked_or_broken_is_refused_by_name_and_stops_nobody(course, tmp_path, monkeypatch):
     monkeypatch.setattr(uploads, "LARGEST", 2 * uploads.MEGABYTE)
     up = tmp_path / "up"
@@ -293,6 +294,7 @@ while True:
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="kills as POSIX does")
 def test_killed_at_any_moment_every_file_is_whole_and_the_next_run_ends_the_work(course, tmp_path):
     rng, days = np.random.default_rng(3), ["monday", "tuesday"]
     wanted = {}

@@ -1,6 +1,7 @@
 """icrl-teach pretrain: what it prints is what the library computed; every mistake is one line and exit code 2."""
 
 import json
+import os
 import signal
 import sys
 
@@ -173,6 +174,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sends signals as POSIX does")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_the_result_so_far(tmp_path, sent, code):
     words = ["pretrain", "--steps", "100000", "--tasks", "8", "--checkpoint", "run.pt", "--json"]

@@ -1,6 +1,7 @@
 """Checkpoints against kill -9, damage, bombs and other configurations; a resumed run is bit for bit the same."""
 
 import json
+import os
 import pickle
 import random
 import signal
@@ -56,6 +57,7 @@ pretrain(config, checkpoint=sys.argv[1], checkpoint_every=2, watch=watch, progre
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="kills as POSIX does")
 def test_kill_9_then_resume_is_bit_identical(tmp_path):
     file, last = tmp_path / "run.pt", random.Random().randint(5, 50)
     with subprocess.Popen([sys.executable, "-c", KILLED, str(file)], stdout=subprocess.PIPE, text=True) as process:

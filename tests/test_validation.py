@@ -828,6 +828,7 @@ def test_one_very_long_line_is_compared(tmp_path):
     assert done.stdout.endswith("1 passed, 1 failed\n")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sends a signal as POSIX does")
 def test_an_interrupted_call_leaves_no_kernel(tmp_path):
     path = saved(
         tmp_path / "long.ipynb", code("import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)")
@@ -901,6 +902,7 @@ def commanded(folder, *words):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs links and pipes")
 def test_links_in_a_circle_and_pipes_are_findings(tmp_path):
     (tmp_path / "circle.ipynb").symlink_to("circle.ipynb")
     (tmp_path / "lost.ipynb").symlink_to("nowhere.ipynb")
