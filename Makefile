@@ -93,5 +93,5 @@ tools/slides/node_modules/.package-lock.json: tools/slides/package-lock.json
 	@touch $@
 
 clean:
-	rm -rf build/site build/site-source site/node_modules build/slides tools/slides/node_modules
+	rm -rf build/site build/site-source build/frames site/node_modules build/slides tools/slides/node_modules
 	rm -rf .venv .hypothesis .ruff_cache .mypy_cache .coverage*

@@ -25,6 +25,7 @@ language = "en"
 extensions = [
     "myst_nb",
     "course_notebooks",
+    "players",
 ]
 nitpicky = True
 exclude_patterns = ["_vendor/**"]

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from course_notebooks import text_of
 from PIL import Image
 
 import icrl_teach
@@ -54,6 +55,9 @@ GRIDS: dict[str, dict[str, list[float]]] = {
     "13_acting": {"round": [1, 2, 3, 4, 6, 10, 20], "step": [0, 4, 8, 16, 32, 100]},
 }  # fmt: skip
 
+# Folders of the package that no view stands on: an edit there draws no frame anew.
+APART = {"checks", "classroom", "cli", "grading", "lab", "validation", "web"}
+
 # Where a text tells dark from light, so that a dark page must not turn the picture: a title, or the lesson's prose.
 AS_DRAWN = {"01_markov_reward_processes", "02_tabular_td"}
 
@@ -67,11 +71,6 @@ class Call:
     source: str
     view: Callable[..., View]
     dials: dict[str, Dial]
-
-
-def text_of(source: str | list[str]) -> str:
-    """A notebook's text, which may be stored as lines."""
-    return source if isinstance(source, str) else "".join(source)
 
 
 def calls(notebook: Mapping[str, Any]) -> list[Call]:
@@ -225,7 +224,7 @@ def sources_key() -> str:
     digest = hashlib.sha256("".join(map(inspect.getsource, (draw, _save, values_at))).encode())
     package = Path(icrl_teach.__file__).parent
     for path in sorted(path for path in package.rglob("*") if path.suffix in (".py", ".npz", ".safetensors")):
-        if path.relative_to(package).parts[0] not in ("cli", "checks", "validation", "grading", "lab"):  # higher floors
+        if path.relative_to(package).parts[0] not in APART:
             digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
     for name in ("numpy", "torch", "matplotlib", "pillow"):
         digest.update(version(name).encode())
@@ -295,10 +294,10 @@ def draw_all(players: Iterable[Player], cache: Path, said: Callable[[str], None]
 
 
 def tidy(players: Iterable[Player], cache: Path) -> None:
-    """Remove frames that no player has any more."""
-    kept = {each.folder for each in players}
+    """Remove the older frames of these players' lessons."""
+    kept = {each.folder: each.stem for each in players}
     for folder in cache.iterdir():
-        if folder.name not in kept:
+        if folder.name not in kept and folder.name.rpartition("-")[0] in kept.values():
             shutil.rmtree(folder)
 
 

@@ -73,42 +73,47 @@ def player_html(player: frames.Player, drawn: dict[str, Any], root: str) -> str:
         f'<div class="{kind}"><script type="application/json">{data}</script>\n<div class="icrl-stage">'
         f'<img class="icrl-view" src="{folder}/{first}.webp" alt="{html.escape(alt)}"'
         f' width="{width}" height="{height}">'
-        f"<pre>{html.escape(numbers)}</pre><noscript><p>The dials need JavaScript.</p></noscript></div>\n"
+        f"<pre>{html.escape(numbers)}</pre><p>The dials need JavaScript.</p></div>\n"
         f'<p class="icrl-note">{html.escape(note(player))}</p></div>'
     )
 
 
 class Players:
-    """The players of all lessons, through one build."""
+    """The players of all lessons, through one build; by page, each with its HTML."""
 
     def __init__(self) -> None:
-        self.by_page: dict[str, list[frames.Player]] = {}
-        self.cache = Path()
+        self.by_page: dict[str, list[tuple[frames.Player, str]]] = {}
 
     def draw(self, app: Sphinx) -> None:
         """Event builder-inited: draw what the cache lacks, and lay out the static files."""
         if app.builder.format != "html":
             return
-        self.cache = Path(app.confdir, app.config.players_cache).resolve()
-        self.by_page = found(Path(app.srcdir), frames.sources_key(), app.config.players_quick)
-        every = [player for players in self.by_page.values() for player in players]
-        frames.draw_all(every, self.cache, log.info)
+        cache = Path(app.confdir, app.config.players_cache).resolve()
+        pages = found(Path(app.srcdir), frames.sources_key(), app.config.players_quick)
+        every = [player for players in pages.values() for player in players]
+        frames.draw_all(every, cache, log.info)
         if not app.config.players_quick:
-            frames.tidy(every, self.cache)
-        lay_out(every, self.cache, Path(app.outdir, "_static", "players"))
+            frames.tidy(every, cache)
+        lay_out(every, cache, Path(app.outdir, "_static", "players"))
+        for page, players in pages.items():
+            root = "../" * page.count("/")
+            self.by_page[page] = [(player, player_html(player, drawn(player, cache), root)) for player in players]
 
     def outdated(self, app: Sphinx, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
-        """Event env-get-outdated: pages whose built text has other frames than are drawn now."""
-        return [page for page, players in self.by_page.items() if not shows(Path(app.outdir, f"{page}.html"), players)]
+        """Event env-get-outdated: pages that were built with other players than those of now."""
+        return [
+            page
+            for page, players in self.by_page.items()
+            if not shows(Path(app.outdir, f"{page}.html"), [text for _, text in players])
+        ]
 
     def read(self, app: Sphinx, docname: str, source: list[str]) -> None:
         """Event source-read: put a player in the place of each output that one was drawn for."""
         if docname not in self.by_page:
             return
         notebook = json.loads(source[0])
-        for player in self.by_page[docname]:
-            drawn = json.loads((self.cache / player.folder / "frames.json").read_text(encoding="utf-8"))
-            as_html(output_of(notebook, player.call), player_html(player, drawn, "../" * docname.count("/")))
+        for player, text in self.by_page[docname]:
+            as_html(output_of(notebook, player.call), text)
         source[0] = json.dumps(notebook)
 
     def load(self, app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -154,10 +159,15 @@ def output_of(notebook: dict[str, Any], call: frames.Call) -> dict[str, Any]:
     return outputs[call.widget]
 
 
-def shows(page: Path, players: list[frames.Player]) -> bool:
-    """Whether a built page has these frames."""
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    return all(player.folder in text for player in players)
+def drawn(player: frames.Player, cache: Path) -> dict[str, Any]:
+    """The size and the texts of a player's frames."""
+    return json.loads((cache / player.folder / "frames.json").read_text(encoding="utf-8"))
+
+
+def shows(page: Path, texts: list[str]) -> bool:
+    """Whether a built page has these players."""
+    built = page.read_text(encoding="utf-8") if page.exists() else ""
+    return all(text in built for text in texts)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
