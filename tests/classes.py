@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 from guards import EXERCISES, SOLUTIONS
+from icrl_teach.classroom import gradebook
 from icrl_teach.classroom.folder import CONFIG, SEED, ClassFolder
 
 ROSTER = """id,name,email
@@ -29,15 +29,14 @@ NAMES = {  # as a platform writes them
 
 
 def bare_class(root: Path, *numbers: str) -> ClassFolder:
-    """A class with these sheets and the roster, made by hand: without nbgrader."""
+    """A class with these sheets and the roster, made by hand: no program of nbgrader runs."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / CONFIG).write_text("c = get_config()\nc.CourseDirectory.course_id = 'icrl'\n")
+    (root / CONFIG).write_text(gradebook.CONFIGURATION)
     (root / "roster.csv").write_text(ROSTER, encoding="utf-8")
     (root / SEED).write_text("7\n")
     for path in SOLUTIONS:
         if path.stem[:2] in numbers:
-            (root / "source" / path.stem).mkdir(parents=True)
-            shutil.copy(path, root / "source" / path.stem / path.name)
+            gradebook.copy_source(path, root / "source" / path.stem / path.name)
     return ClassFolder.at(root)
 
 
@@ -74,3 +73,17 @@ def marked(content: bytes, word: str) -> bytes:
     notebook = json.loads(content)
     notebook["cells"].append({"cell_type": "markdown", "id": f"mark-{word}", "metadata": {}, "source": [word]})
     return json.dumps(notebook).encode()
+
+
+def answered(number: str, *names: str) -> bytes:
+    """An untouched sheet in which the cells of these grade_ids are answered as in the solutions."""
+    sheet, solution = json.loads(untouched(number)), json.loads(solved(number))
+    answers = {_id(cell): cell["source"] for cell in solution["cells"] if _id(cell)}
+    for cell in sheet["cells"]:
+        if _id(cell) in {f"sheet{number}-{name}" for name in names}:
+            cell["source"] = answers[_id(cell)]
+    return json.dumps(sheet).encode()
+
+
+def _id(cell: dict) -> str:
+    return cell["metadata"].get("nbgrader", {}).get("grade_id", "")

@@ -29,7 +29,7 @@ FLOORS = [
     "probes",
     *("emergence", "course", "symbols", "standing", "comparison", "evaluation", "doctor", "acting_report"),
     *("web", "figures", "predictions", "views", "widgets", "checks", "validation"),
-    *("grading", "classroom", "cli"),
+    *("grading", "authoring", "classroom", "cli"),
 ]
 
 PACKAGE = "icrl_teach"

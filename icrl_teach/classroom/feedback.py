@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from icrl_teach._progress import Tick, no_tick
 from icrl_teach.classroom import gradebook
 from icrl_teach.classroom.folder import ClassFolder, Sheet, write_if_new
-from icrl_teach.classroom.grade import all_marks
+from icrl_teach.classroom.grade import NO_MARK, Kept, all_kept
 from icrl_teach.classroom.roster import ROSTER, read_roster
-from icrl_teach.grading import Mark, Marks
+from icrl_teach.grading.marks import Mark
 
 WORDS = {
     "ok": ("✓", "right"),
@@ -27,7 +27,7 @@ PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{{ sheet.title }}: {{ name }}</title>
+<title>{{ title }}: {{ name }}</title>
 <style>
 :root { color-scheme: light dark; --ok: #006747; --no: #9a3412; --line: #767676; }
 @media (prefers-color-scheme: dark) { :root { --ok: #5fd0a5; --no: #f2a27c; --line: #9a9a9a; } }
@@ -42,15 +42,15 @@ pre { white-space: pre-wrap; font: inherit; margin: .5rem 0 0; }
 </head>
 <body>
 <main>
-<h1>{{ sheet.title }}</h1>
-<p>{{ name }}: {{ "%g"|format(points) }} of {{ "%g"|format(out_of) }} points</p>
+<h1>{{ title }}</h1>
+<p>{{ name }}: {{ points }} of {{ out_of }} points</p>
 {% for one in exercises %}
 <section>
 <h2>{{ one.heading }}</h2>
-<p class="verdict {{ 'ok' if one.mark.status == 'ok' else 'other' }}">
+<p class="verdict {{ one.kind }}">
 <span aria-hidden="true">{{ one.sign }}</span>
-{{ one.words }}: {{ one.points }} of {{ "%g"|format(one.mark.out_of) }}</p>
-{% if one.mark.reason %}<pre>{{ one.mark.reason }}</pre>{% endif %}
+{{ one.words }}: {{ one.points }} of {{ one.out_of }}</p>
+{% if one.reason %}<pre>{{ one.reason }}</pre>{% endif %}
 </section>
 {% endfor %}
 </main>
@@ -59,41 +59,36 @@ pre { white-space: pre-wrap; font: inherit; margin: .5rem 0 0; }
 """
 
 
-def page(sheet: Sheet, name: str, marks: Marks, ids: dict[str, str], by_hand: dict[str, float]) -> str:
-    """The page of one learner, everything escaped. ids: each exercise's grade_id; by_hand: marks that replace ours."""
+def page(sheet: Sheet, name: str, found: Kept, by_hand: dict[str, float]) -> str:
+    """The page of one learner, everything escaped. by_hand: marks that replace ours, by grade_id."""
     from jinja2 import Environment
 
-    exercises = [_exercise(sheet, mark, ids, by_hand) for mark in marks.marks]
-    points = sum(by_hand.get(ids.get(mark.exercise, ""), mark.points) for mark in marks.marks)
+    exercises = [_exercise(sheet, mark, found.grade_ids[mark.exercise], by_hand) for mark in found.marks.marks]
+    points = sum(by_hand.get(found.grade_ids[mark.exercise], mark.points) for mark in found.marks.marks)
+    told = {"points": f"{points:g}", "out_of": f"{found.marks.out_of:g}", "exercises": exercises}
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE)
-    return template.render(sheet=sheet, name=name, points=points, out_of=marks.out_of, exercises=exercises) + "\n"
+    return template.render(title=sheet.title, name=name, **told) + "\n"
 
 
-def _exercise(sheet: Sheet, mark: Mark, ids: dict[str, str], by_hand: dict[str, float]) -> dict[str, object]:
-    grade_id = ids.get(mark.exercise, "")
+def _exercise(sheet: Sheet, mark: Mark, grade_id: str, by_hand: dict[str, float]) -> dict[str, str]:
     sign, words = WORDS[mark.status]
+    points = "no mark" if mark.status in NO_MARK else f"{mark.points:g}"
     if grade_id in by_hand:
         sign, words, points = "✎", "marked by hand", f"{by_hand[grade_id]:g}"
-    else:
-        points = "no mark" if mark.status == "unreadable" else f"{mark.points:g}"
-    heading = sheet.headings.get(grade_id) or mark.exercise
-    return {"mark": mark, "heading": heading, "sign": sign, "words": words, "points": points}
+    told = {"sign": sign, "words": words, "points": points, "out_of": f"{mark.out_of:g}", "reason": mark.reason}
+    return told | {"heading": sheet.headings.get(grade_id) or mark.exercise, "kind": "ok" if sign == "✓" else "other"}
 
 
 def feedback(course: ClassFolder, sheets: Iterable[Sheet], tick: Tick = no_tick) -> list[tuple[str, str]]:
     """Write the page of each graded submission into feedback/STUDENT/SHEET.html; gives those new or changed."""
-    from icrl_teach.grading import read_sheet
-
     names = {one.id: one.name for one in read_roster(course.root / ROSTER)}
     written = []
     with gradebook.gradebook(course) as book:
         for sheet in sheets:
-            ids = None
-            for marks in all_marks(course, sheet):
-                ids = ids or {exercise.name: exercise.grade_id for exercise in read_sheet(sheet.source).exercises}
-                hand = gradebook.by_hand(book, sheet, marks.student)
-                text = page(sheet, names.get(marks.student, marks.student), marks, ids, hand)
-                if write_if_new(course.page(marks.student, sheet), text.encode()):
-                    written.append((marks.student, sheet.name))
-                tick(marks.student)
+            for found in all_kept(course, sheet):
+                student = found.marks.student
+                text = page(sheet, names.get(student, student), found, gradebook.by_hand(book, sheet, student))
+                if write_if_new(course.page(student, sheet), text.encode()):
+                    written.append((student, sheet.name))
+                tick(student)
     return written

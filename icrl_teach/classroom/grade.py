@@ -8,8 +8,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from icrl_teach import __version__
 from icrl_teach._progress import Tick, no_tick
@@ -17,21 +19,31 @@ from icrl_teach.classroom import gradebook
 from icrl_teach.classroom.collect import TIME_FORMAT, submitted_at
 from icrl_teach.classroom.folder import MARKS, SEED, ClassFolder, Sheet, digest, write_if_new
 from icrl_teach.classroom.roster import ROSTER, read_roster
-from icrl_teach.grading import Mark, Marks, grade_submission, read_sheet
+from icrl_teach.grading.marks import Mark, Marks
 
 ORDINARY = ("ok", "wrong", "unwritten")  # statuses that need nobody's look
 NO_MARK = ("unreadable",)  # and one that is no mark at all
 Forbid = Mapping[str, Sequence[str]]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a graded submission: the key of what it depends on, its marks, each exercise's grade_id."""
+
+    key: str
+    marks: Marks
+    grade_ids: dict[str, str]
+
+
 @dataclass
 class GradeReport:
-    """What `grade` did, as (student, sheet): graded now, as before; marks that a person should look at, each with the
-    sheet; what a teacher may want to see of a submission; and what went wrong here, with the reason."""
+    """What `grade` did, as (student, sheet): graded now, as before. look: of which exercises a person should see why
+    there is no ordinary mark, as (student, sheet, exercises, status and reason); notes: what a teacher may want to see;
+    failed: what went wrong here, with the reason; unprotected: what the sandbox could not prevent."""
 
     graded: list[tuple[str, str]] = field(default_factory=list)
     same: list[tuple[str, str]] = field(default_factory=list)
-    look: list[tuple[str, Mark]] = field(default_factory=list)
+    look: list[tuple[str, str, str, str]] = field(default_factory=list)
     notes: list[tuple[str, str, str]] = field(default_factory=list)
     failed: list[tuple[str, str, str]] = field(default_factory=list)
     unprotected: set[str] = field(default_factory=set)
@@ -57,7 +69,8 @@ def grade(
         waiting = []
         for student in course.handed_in(sheet):
             key = _key(course, student, sheet, seed, forbid or {})
-            if not again and _kept(course, student, sheet).get("key") == key:
+            before = kept(course, student, sheet)
+            if not again and before is not None and before.key == key:
                 report.same.append((student, sheet.name))
                 tick(student)
             else:
@@ -96,8 +109,12 @@ def _grade_all(
 ) -> None:
     if not waiting:
         return
+    from icrl_teach.grading import grade_submission, read_sheet  # here, because they load torch
+
     source = read_sheet(sheet.source)
-    with ThreadPoolExecutor(jobs) as pool:
+    ids = {exercise.name: exercise.grade_id for exercise in source.exercises}
+    # A check may print, and what one thread redirects, all do: it goes to one place until the last is done.
+    with redirect_stdout(io.StringIO()), ThreadPoolExecutor(jobs) as pool:
         running = {}
         for student, key in waiting:
             path = course.submission(student, sheet) / f"{sheet.name}.ipynb"
@@ -107,7 +124,7 @@ def _grade_all(
             for task in as_completed(running):
                 student, key = running[task]
                 try:
-                    _keep(course, student, sheet, key, task.result())
+                    _keep(course.record(student, sheet), Kept(key, task.result(), ids))
                     report.graded.append((student, sheet.name))
                 except Exception as error:  # whatever it is, it stops nobody else's, and is told by name
                     report.failed.append((student, sheet.name, f"{type(error).__name__}: {error}"))
@@ -116,56 +133,63 @@ def _grade_all(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _keep(course: ClassFolder, student: str, sheet: Sheet, key: str, marks: Marks) -> None:
-    content = {"key": key, **asdict(marks)}
-    write_if_new(course.record(student, sheet), (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+def _keep(path: Path, made: Kept) -> None:
+    write_if_new(path, (json.dumps(asdict(made), indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def _kept(course: ClassFolder, student: str, sheet: Sheet) -> dict:
+def kept(course: ClassFolder, student: str, sheet: Sheet) -> Kept | None:
+    """What is kept of a graded submission; None if nothing is, or it cannot be read: then it is graded again."""
     try:
         content = json.loads(course.record(student, sheet).read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def marks_of(course: ClassFolder, student: str, sheet: Sheet) -> Marks | None:
-    """What is kept of a graded submission; None if nothing is."""
-    kept = _kept(course, student, sheet)
-    if "marks" not in kept:
+        told = content["marks"]
+        told["marks"] = tuple(Mark(**mark) for mark in told["marks"])
+        for name in ("notes", "isolation", "unprotected"):
+            told[name] = tuple(told[name])
+        return Kept(content["key"], Marks(**told), content["grade_ids"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    lists = {name: tuple(kept[name]) for name in ("notes", "isolation", "unprotected")}
-    return Marks(kept["student"], kept["sheet"], tuple(Mark(**mark) for mark in kept["marks"]), **lists)
 
 
-def all_marks(course: ClassFolder, sheet: Sheet) -> Iterator[Marks]:
-    """The marks of all whose submission of the sheet is graded."""
+def all_kept(course: ClassFolder, sheet: Sheet) -> Iterator[Kept]:
+    """What is kept of all whose submission of the sheet is graded."""
     for student in course.handed_in(sheet):
-        if marks := marks_of(course, student, sheet):
-            yield marks
+        if found := kept(course, student, sheet):
+            yield found
 
 
 def enter(course: ClassFolder, sheet: Sheet, report: GradeReport) -> None:
     """Write the sheet's marks into nbgrader's gradebook, and into the report what a person should see."""
-    found = list(all_marks(course, sheet))
+    found = list(all_kept(course, sheet))
     if not found:
         return
-    ids = {exercise.name: exercise.grade_id for exercise in read_sheet(sheet.source).exercises}
     with gradebook.gradebook(course) as book:
         gradebook.enrol(book, read_roster(course.root / ROSTER))
         if not gradebook.is_assigned(book, sheet):
             gradebook.generate(course, sheet)
-        for marks in found:
-            when = submitted_at(course.submission(marks.student, sheet)) or datetime.now(UTC)
+        for one in found:
+            when = submitted_at(course.submission(one.marks.student, sheet)) or datetime.now(UTC)
             scores = {
-                ids[mark.exercise]: (None if mark.status in NO_MARK else mark.points, mark.status not in ORDINARY)
-                for mark in marks.marks
-                if mark.exercise in ids
+                one.grade_ids[mark.exercise]: (
+                    None if mark.status in NO_MARK else mark.points,
+                    mark.status not in ORDINARY,
+                )
+                for mark in one.marks.marks
             }
-            gradebook.enter(book, sheet, marks.student, scores, f"{when.strftime(TIME_FORMAT)} UTC")
-            report.look += [(sheet.name, mark) for mark in marks.marks if mark.status not in ORDINARY]
-            report.notes += [(marks.student, sheet.name, note) for note in marks.notes]
-            report.unprotected.update(marks.unprotected)
+            gradebook.enter(book, sheet, one.marks.student, scores, f"{when.strftime(TIME_FORMAT)} UTC")
+            _tell(one.marks, sheet, report)
+
+
+def _tell(marks: Marks, sheet: Sheet, report: GradeReport) -> None:
+    """What a person should see of a submission; exercises that share a reason in one line."""
+    reasons: dict[str, list[str]] = {}
+    for mark in marks.marks:
+        if mark.status not in ORDINARY:
+            reasons.setdefault(f"{mark.status}: {mark.reason}", []).append(mark.exercise)
+    for reason, names in reasons.items():
+        exercises = "all exercises" if len(names) == len(marks.marks) else ", ".join(names)
+        report.look.append((marks.student, sheet.name, exercises, reason))
+    report.notes += [(marks.student, sheet.name, note) for note in marks.notes]
+    report.unprotected.update(marks.unprotected)
 
 
 def write_marks(course: ClassFolder) -> None:
@@ -174,8 +198,8 @@ def write_marks(course: ClassFolder) -> None:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(("student", "exercise", "points", "status"))
     for sheet in course.sheets:
-        for marks in all_marks(course, sheet):
-            for mark in marks.marks:
+        for one in all_kept(course, sheet):
+            for mark in one.marks.marks:
                 points = "" if mark.status in NO_MARK else f"{mark.points:g}"
                 lines.writerow((mark.student, f"{sheet.number}.{mark.exercise}", points, mark.status))
     write_if_new(course.root / MARKS, text.getvalue().encode())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,9 +44,12 @@ def gradebook(course: ClassFolder) -> Iterator[Gradebook]:
     """The open gradebook of the class; made on first use. Raises ValueError without nbgrader."""
     require_nbgrader()
     from nbgrader.api import Gradebook
+    from sqlalchemy.exc import SAWarning
 
-    with _programs_found(), Gradebook(_url(course), COURSE_ID) as book:
-        yield book
+    with _programs_found(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)  # of nbgrader's own way to add a submission
+        with Gradebook(_url(course), COURSE_ID) as book:
+            yield book
 
 
 def _url(course: ClassFolder) -> str:
@@ -101,7 +106,8 @@ def generate(course: ClassFolder, sheet: Sheet) -> bool:
         try:
             GenerateAssignment(coursedir=CourseDirectory(config=config), config=config).start()
         except (NbGraderException, RuntimeError) as error:
-            reason = words[-1] if words else str(error)
+            told = (word.split(": ", 1)[1] for word in words if re.match(r"[\w.]*(Error|Exception): ", word))
+            reason = next(told, words[-1] if words else str(error))
             raise ValueError(f"{sheet.source}: nbgrader made no assignment of it: {reason}") from None
         files = [path for path in Path(made).rglob("*") if path.is_file()]
         to = {path: course.release(sheet) / path.relative_to(next(Path(made).rglob(sheet.name))) for path in files}

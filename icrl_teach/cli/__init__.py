@@ -23,6 +23,7 @@ COMMANDS = [
     "evaluate",
     "explorer",
     "lab",
+    "new_exercise",
     "pretrain",
     "progress",
     "start",

@@ -135,8 +135,8 @@ def grade(sheets: tuple[str, ...], jobs: int | None, again: bool, forbid: tuple[
     with _progress(sum(len(course.handed_in(sheet)) for sheet in chosen)) as tick:
         report = grade_all(course, chosen, jobs=jobs, again=again, forbid=_forbidden(forbid), tick=tick)
     click.echo(f"{len(report.graded)} submissions graded, {len(report.same)} as before; marks are in {MARKS}")
-    for name, mark in report.look:
-        click.echo(one_line(f"look: {mark.student}, {name}, {mark.exercise}: {mark.status}: {mark.reason}"))
+    for student, name, exercises, why in report.look:
+        click.echo(one_line(f"look: {student}, {name}, {exercises}: {why}"))
     for student, name, note in report.notes:
         click.echo(one_line(f"note: {student}, {name}: {note}"))
     for weak in sorted(report.unprotected):
