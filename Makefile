@@ -43,6 +43,7 @@ exercises: .venv/.test
 
 picture: .venv/.lab
 	$(BIN)/python tools/picture.py
+	$(BIN)/python tools/lake.py
 
 # A deck a lesson, which opens from the disk: build/slides/index.html
 slides: .venv/.test tools/slides/node_modules/.package-lock.json

@@ -6,6 +6,9 @@ import re
 import subprocess
 import sys
 
+import pytest
+
+import lake
 from guards import LESSONS, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,6 +39,42 @@ def test_every_command_it_names_exists():
 
 
 def test_links_lead_somewhere_and_every_lesson_is_in_the_table():
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    targets = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r'(?:src|srcset)="([^"]+)"', README)
     assert [t for t in targets if not t.startswith("http") and not (ROOT / t).exists()] == []
     assert {t for t in targets if t.startswith("lessons/")} == {f"lessons/{path.name}" for path in LESSONS}
+
+
+def test_its_first_screen_is_a_sentence_a_moving_picture_one_link_to_the_site_and_one_command():
+    first = README[: README.index("## Start")]
+    assert first.count("make lab ") == first.count("```\nmake") == first.count("<picture>") == 1
+    assert first.count("](site/") == 1 and len(first.splitlines()) < 25
+
+
+@pytest.mark.parametrize("name", lake.LOOKS)
+def test_the_moving_picture_is_what_the_tool_draws_and_needs_nothing_else(name):
+    stored = (lake.DOCS / name).read_text(encoding="utf-8")
+    assert stored == lake.film(lake.LOOKS[name])  # made anew from the network, number by number
+    assert len(stored) < 300_000 and f'"docs/{name}"' in README
+    assert not re.search(r"<script|@import|url\(|href|https?://(?!www\.w3\.org/2000/svg)", stored)
+    assert "prefers-reduced-motion" in stored
+    assert re.search(r"<title>(.*?)</title>", stored)[1] == re.search(r'<img [^>]*alt="([^"]+)"', README)[1]
+
+
+@pytest.mark.parametrize("name", lake.LOOKS)
+def test_the_moving_pictures_words_can_be_read_on_its_theme(name):
+    """Contrast after WCAG 2.2 of words, 4.5, and of bars and edges, 3, against GitHub's two backgrounds."""
+
+    def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+        low, high = sorted(map(lake.luminance, (one, other)))
+        return (high + 0.05) / (low + 0.05)
+
+    def rgb(color: str) -> tuple[int, ...]:
+        return tuple(bytes.fromhex(color[1:] if len(color) == 7 else "".join(2 * c for c in color[1:])))
+
+    look, ground = lake.LOOKS[name], (13, 17, 23) if "dark" in name else (255, 255, 255)
+    assert min(contrast(rgb(color), ground) for color in (look.ink, look.quiet, look.lit)) > 4.5
+    assert contrast(rgb(look.ink), rgb(look.hole)) > 4.5
+    drawn = (lake.DOCS / name).read_text(encoding="utf-8")
+    pairs = re.findall(r'fill="rgb\((\d+),(\d+),(\d+)\)" stroke="[^"]+"/><text [^>]*fill="(#...)"', drawn)
+    assert len(pairs) == 11 * len(lake.DEPTHS)  # the squares with a number
+    assert min(contrast(tuple(map(int, square)), rgb(ink)) for *square, ink in pairs) > 4.5
