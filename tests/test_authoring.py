@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -10,9 +11,15 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from classes import bare_class
+from command_line import fails
 from guards import ROOT
-from icrl_teach.authoring import name_of
+from icrl_teach.authoring import Exercise, name_of, new_exercise, with_import
+from icrl_teach.classroom.folder import ClassFolder
+from icrl_teach.cli import main
+from icrl_teach.grading import grade_submission, read_sheet
 from patience import PATIENCE
 
 FOLDERS = ("icrl_teach", "lessons", "solutions", "exercises", "tests", "tools", "docs")
@@ -75,6 +82,7 @@ def fill_in(checks, cases, sheet, name, solution, oracle, mistakes):
 
 
 def test_what_was_written_and_filled_in_passes_the_course_s_own_tests(checkout):
+    pytest.importorskip("nbgrader", reason="pip install icrl-teach[teach] to generate exercises")
     add_lesson(checkout, "15")
     for title, (kind, *rest) in EXERCISES.items():
         done(checkout, "-m", "icrl_teach", "new-exercise", "15_numbers", title, "--kind", kind, "--minutes", "5")
@@ -88,6 +96,130 @@ def test_what_was_written_and_filled_in_passes_the_course_s_own_tests(checkout):
     guards = ["tests/test_notebooks.py", "tests/test_course.py", "tests/test_standing.py", "tests/test_readme.py"]
     out = done(checkout, "-m", "pytest", "-q", *guards, "-k", f"({numbered}) and not wheel")
     assert "failed" not in out and "passed" in out
+
+
+def test_a_forgotten_case_says_what_to_add(checkout):
+    cases = checkout / "tests/check_cases/sheet_02.py"
+    before = cases.read_text()
+    try:
+        cases.unlink()
+        ran = run(checkout, "-m", "pytest", "-q", "tests/test_checks.py", "-k", "has_a_case")
+    finally:
+        cases.write_text(before)
+    assert ran.returncode == 1
+    assert "add to CASES in tests/check_cases/sheet_02.py: Case(checks.check_" in ran.stdout
+
+
+def test_an_edited_lesson_that_was_not_run_again_fails_the_last_step(checkout):
+    lesson = checkout / "lessons/03_linear_td.ipynb"
+    content = json.loads(lesson.read_text())
+    printing = [c for c in content["cells"] if c["cell_type"] == "code" and "print(" in "".join(c["source"])]
+    printing[0]["source"].append("\nprint('edited')")
+    before = lesson.read_text()
+    try:
+        lesson.write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        ran = run(checkout, "-m", "icrl_teach", "validate", "lessons/03_linear_td.ipynb")
+    finally:
+        lesson.write_text(before)
+    assert ran.returncode == 1
+    assert f"({printing[0]['id']})" in ran.stdout and "validate --update lessons/03_linear_td.ipynb" in ran.stdout
+
+
+# In the folder of a class
+
+
+def test_a_teacher_s_own_exercise_is_graded(tmp_path, monkeypatch):
+    course = bare_class(tmp_path / "class", "01")
+    monkeypatch.chdir(course.root)
+    result = CliRunner().invoke(main, ["new-exercise", "1", "The spread", "--points", "4"])
+    assert result.exit_code == 0 and "my_checks.py" in result.stdout
+    sheet = course.sheets[0]
+    fill_in(sheet.source.parent / "my_checks.py", None, sheet.source, "spread", *EXERCISES["The spread"][1:])
+    solution = json.loads(sheet.source.read_text(encoding="utf-8"))
+    assert ClassFolder.at(course.root).sheets[0].points["sheet01-spread-check"] == 4.0
+    for student, line in (("ada", "np.ptp(x)"), ("emmy", "x.min() - x.max()"), ("alan", None)):
+        answer = next(cell for cell in solution["cells"] if cell["id"] == "spread")
+        body = f"return {line}" if line else 'raise NotImplementedError("not written yet")'
+        answer["source"] = f"def spread(x):\n    {body}\n"
+        folder = course.submission(student, sheet)
+        folder.mkdir(parents=True)
+        (folder / f"{sheet.name}.ipynb").write_text(json.dumps(solution))
+        (folder / "my_checks.py").write_text(
+            "def check_spread(answer): pass"
+        )  # a learner's own copy counts for nothing
+        marks = grade_submission(folder / f"{sheet.name}.ipynb", sheet.source, seed=3, student=student)
+        (mark,) = [mark for mark in marks.marks if mark.exercise == "spread"]
+        wanted = {"ada": ("ok", 4.0), "emmy": ("wrong", 0.0), "alan": ("unwritten", 0.0)}[student]
+        assert (mark.status, mark.points) == wanted
+        assert student != "emmy" or "this is the sign of it." in mark.reason
+
+
+def test_each_sheet_has_the_checks_beside_it_and_not_another_s(tmp_path):
+    course = bare_class(tmp_path / "class", "01", "02")
+    for sheet, name in zip(course.sheets, ("one", "two"), strict=True):
+        new_exercise(sheet.source, Exercise("Mine", name))
+    found = [{exercise.name for exercise in read_sheet(sheet.source).exercises} for sheet in course.sheets]
+    assert "one" in found[0] - found[1] and "two" in found[1] - found[0]
+    assert "my_checks" not in sys.modules
+
+
+def test_an_exercise_is_written_once(tmp_path, monkeypatch):
+    course = bare_class(tmp_path / "class", "01")
+    monkeypatch.chdir(course.root)
+    assert CliRunner().invoke(main, ["new-exercise", "01", "Mine"]).exit_code == 0
+    before = {path: path.read_bytes() for path in course.root.rglob("*") if path.is_file()}
+    fails(CliRunner().invoke(main, ["new-exercise", "01", "Mine"]), "has an exercise mine already; give another --name")
+    assert {path: path.read_bytes() for path in course.root.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["77", "Mine"], "no sheet is called '77' here; a new one needs a name such as 15_my_topic"),
+        (["15_new", "Mine"], "holds neither solutions/ nor source/"),
+        (["x.ipynb", "???"], "it must be the name of a function, such as exact_value: --name"),
+        (["x.ipynb", "Mine", "--name", "for"], "name is 'for'; it must be the name of a function"),
+        (["broken.ipynb", "Mine"], "broken.ipynb cannot be read as a notebook"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_in_one_line(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.ipynb").write_text("{")
+    fails(CliRunner().invoke(main, ["new-exercise", *arguments]), said)
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("title", "name"), [("The exact value", "exact_value"), ("A walk: how long?", "walk_how_long")]
+)
+def test_a_title_names_the_function(title, name):
+    assert name_of(title) == name
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import numpy as np\n\nx = 1\n",
+        "from a.b import zeta\n",
+        "from a.b import (\n    one,\n    two,\n)\n\nfrom c import d\n",
+        "%matplotlib inline\nfrom a.b import " + ", ".join(f"check_number_{n}" for n in range(8)) + "\ny = 2",
+        "",
+    ],
+)
+def test_an_import_joins_those_that_are_there(source):
+    def imported(text):
+        tree = ast.parse(re.sub(r"(?m)^%.*$", "", text))
+        return sorted((n.module, a.name) for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names)
+
+    joined = with_import(source, "a.b", "check_new")
+    assert imported(joined) == sorted([*imported(source), ("a.b", "check_new")])
+    assert with_import(joined, "a.b", "check_new") == joined
+    others = [line for line in source.splitlines() if "=" in line or line.startswith("%")]
+    assert [line for line in joined.splitlines() if "=" in line or line.startswith("%")] == others
+    assert max(map(len, joined.splitlines())) <= 88
+
+
+# A lesson more, for a sheet more
 
 
 def add_lesson(copy, number):

@@ -60,9 +60,10 @@ def read_sheet(path: str | Path) -> Sheet:
     sources = [text_of(cell) for cell in cells]
     homes = {name: module for source in sources for name, module in _imports(source)}
     exercises = []
-    for cell, source in zip(cells, sources, strict=True):
-        if about(cell).get("grade"):
-            exercises.append(_exercise(path, about(cell), source, homes))
+    with _findable(path.parent):
+        for cell, source in zip(cells, sources, strict=True):
+            if about(cell).get("grade"):
+                exercises.append(_exercise(path, about(cell), source, homes))
     if not exercises:
         raise ValueError(f"{path}: no cell is graded; a sheet has nbgrader's metadata, as those in exercises/")
     given = (s.strip() for cell, s in zip(cells, sources, strict=True) if not about(cell).get("solution"))
@@ -101,26 +102,28 @@ def _exercise(path: Path, noted: dict[str, Any], source: str, homes: dict[str, s
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Call(func=ast.Name(id=check), args=[ast.Name(id=name)]) if check in homes:
-                return Exercise(
-                    name, noted["grade_id"], float(noted.get("points", 0)), _load(path.parent, homes[check])
-                )
+                return Exercise(name, noted["grade_id"], float(noted.get("points", 0)), _load(homes[check]))
     raise ValueError(
         f"{path}: the grade cell {noted.get('grade_id')!r} must call a check that the sheet imports with the learner's "
         "function, such as check_exact_value(exact_value)"
     )
 
 
-def _load(folder: Path, home: str) -> Any:
+def _load(home: str) -> Any:
     module, name = home.split(":")
-    with _findable(folder):
-        return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(module), name)
 
 
 @contextlib.contextmanager
 def _findable(folder: Path) -> Iterator[None]:
-    """Modules beside the sheet can be imported, as its kernel would."""
-    sys.path.insert(0, str(folder.resolve()))
+    """Modules beside the sheet can be imported, as its kernel would; afterwards another sheet may have its own."""
+    folder = folder.resolve()
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
     try:
         yield
     finally:
-        sys.path.remove(str(folder.resolve()))
+        sys.path.remove(str(folder))
+        for name, module in list(sys.modules.items()):
+            if (file := getattr(module, "__file__", None)) and Path(file).parent == folder:
+                del sys.modules[name]
