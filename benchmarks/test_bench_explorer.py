@@ -6,9 +6,9 @@ import statistics
 
 import pytest
 
+from chromium import CHROMIUM, FLAGS
 from icrl_teach.web.explorer import page_text
 from measure import target
-from test_browser import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from budgets import budget, pytest_terminal_summary  # noqa: F401 (hooks and a fixture)
+from chromium import browser  # noqa: F401 (a fixture)
 
 if "icrl_teach" in sys.modules:
     raise RuntimeError("icrl_teach was imported before tests/conftest.py, so shapes would go unchecked")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import time
 from urllib.request import urlopen
@@ -11,19 +10,12 @@ from urllib.request import urlopen
 import nbformat
 import pytest
 
+from chromium import CHROMIUM
 from command_line import child
 from icrl_teach.cli import lab
 from icrl_teach.course import copy_course
 from patience import PATIENCE
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
 TOKEN = "browser-test"
 MILLISECONDS = 1000 * PATIENCE
 IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
@@ -73,14 +65,11 @@ def only(path, *ids):
 
 
 @pytest.fixture
-def page():
+def page(browser):
     """A page of a headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser.new_page(viewport={"width": 1200, "height": 900})
-        browser.close()
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    yield page
+    page.close()
 
 
 def run_lesson(page, server, name):

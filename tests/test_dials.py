@@ -4,10 +4,10 @@ import math
 
 import pytest
 
+from chromium import CHROMIUM
 from icrl_teach.figures import View, new_figure
 from icrl_teach.web import read
 from icrl_teach.widgets import Screen, choice, dial, log_dial
-from test_browser import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 
@@ -33,22 +33,18 @@ SHOW = """async ([source, traits]) => {
 
 
 @pytest.fixture
-def page():
-    from playwright.sync_api import sync_playwright
-
+def page(browser):
     screen = Screen(DIALS, View(new_figure(size=(1, 1))[0], "A picture of nothing for a test.", "numbers: 4"))
     traits = {
         name: getattr(screen, name) for name in ("dials", "values", "asked", "pressed", "view", "button", "status")
     }
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 900, "height": 700})
-        page.clock.install(time=0)
-        page.clock.pause_at(1000)  # time goes on only where a test says so
-        page.add_style_tag(content=read("dials.css"))
-        page.evaluate(SHOW, [read("dials.js"), traits])
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 900, "height": 700})
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)  # time goes on only where a test says so
+    page.add_style_tag(content=read("dials.css"))
+    page.evaluate(SHOW, [read("dials.js"), traits])
+    yield page
+    page.close()
 
 
 def asked(page):

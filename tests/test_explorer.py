@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from chromium import CHROMIUM
 from command_line import fails
 from icrl_teach import (
     MarkovRewardProcess,
@@ -21,7 +22,6 @@ from icrl_teach import (
 from icrl_teach.cli import main
 from icrl_teach.web import read
 from icrl_teach.web.explorer import module_text, page_text
-from test_browser import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 
@@ -36,16 +36,6 @@ RUN = """async ([source, dials]) => {
         return { ...ran, world, trace: plain(ran.trace), E: ran.E.map((row) => [...row]) };
     });
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 import guards
+from contrast import pale_words
 from guards import EXERCISES, LESSONS, SOLUTIONS
 from icrl_teach import figures, widgets
 from icrl_teach.validation import config, engine, update
@@ -70,6 +71,7 @@ def test_every_widget_draws_at_the_ends_and_the_middle_of_each_dial(path):
                 assert len(view.alt.split()) >= 5
                 assert any(character.isdigit() for character in view.numbers)
                 assert figures.png_bytes(view.figure).startswith(b"\x89PNG")
+                assert pale_words(view.figure) == []
 
 
 def positions(dial):

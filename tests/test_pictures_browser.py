@@ -11,12 +11,13 @@ from matplotlib.colors import to_rgb
 from nbconvert import HTMLExporter
 from PIL import Image
 
+from chromium import CHROMIUM
 from contrast import darkened
 from guards import LESSONS
 from icrl_teach.figures import PALETTE, new_figure, picture
 from icrl_teach.validation.prose import alternative_texts
 from icrl_teach.widgets import Screen
-from test_browser import CHROMIUM, IDLE, MILLISECONDS, TOKEN, page, run_cell, server  # noqa: F401
+from test_browser import IDLE, MILLISECONDS, TOKEN, page, run_cell, server  # noqa: F401
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 LOOK = "image => { const look = getComputedStyle(image); return [look.filter, look.backgroundColor]; }"
