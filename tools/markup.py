@@ -17,7 +17,12 @@ def with_mathml(text: str) -> str:
     return FORMULA.sub(_mathml, as_html(text)).strip()
 
 
+# What the converter does not know; and a prime is raised by its own shape, a raised one would be too small to see.
+INSTEAD = {r"\|": "\N{DOUBLE VERTICAL LINE}", "'": "\N{PRIME}"}
+
+
 def _mathml(found: re.Match[str]) -> str:
-    display = "block" if found[1] == "div" else "inline"
-    tex = html.unescape(found[2]).strip().replace(r"\|", "‖")  # which the converter does not know
-    return convert(tex, display=display)
+    tex = html.unescape(found[2]).strip()
+    for written, used in INSTEAD.items():
+        tex = tex.replace(written, used)
+    return convert(tex, display="block" if found[1] == "div" else "inline")

@@ -161,16 +161,13 @@ class Deck:
         printed, pictures = "", []
         for output in cell.outputs:
             data = output.get("data", {})
-            text = "".join(data.get("text/plain", ""))
+            text, page = ("".join(data.get(kind, "")) for kind in ("text/plain", "text/html"))
             if text.startswith("Predict: "):
                 self.asked[next(names, "")] = self._own(asking(text))
-            elif "image/png" in data:
-                alt = output.metadata.get("image/png", {}).get("alt") or output.metadata.get("alt", "")
-                pictures.append(
-                    f'<img src="data:image/png;base64,{"".join(data["image/png"]).strip()}" alt="{html.escape(alt)}">'
-                )
-            elif "<table" in (table := "".join(data.get("text/html", ""))) and table.count("<tr") < NUMBER_LINES - 3:
-                pictures.append(re.sub(r"<style.*?</style>", "", table, flags=re.S))
+            elif found := re.findall(r"<img [^>]*>", page):
+                pictures += found
+            elif "<table" in page and page.count("<tr") < NUMBER_LINES - 3:
+                pictures.append(re.sub(r"<style.*?</style>", "", page, flags=re.S))
             elif output.output_type == "stream":
                 printed += output.text
         self._answers(cell.source, printed)
@@ -226,7 +223,7 @@ def in_html(text: str) -> str:
 def asking(text: str) -> Slide:
     """The slide of a prediction, from what its cell printed."""
     asked = " ".join(text.split("\n(Where no field")[0].removeprefix("Predict: ").split())
-    found = re.fullmatch(r"(.*[?.:]\)?) \((.* / .*)\)", asked)
+    found = re.fullmatch(r"(.*\S) \(([^()]* / [^()]*)\)", asked)
     question, options = (found[1], found[2].split(" / ")) if found else (asked, [])
     listed = "".join(f"<li>{html.escape(option)}</li>" for option in options)
     body = [f"<p>{html.escape(question)}</p>", f"<ol class='options'>{listed}</ol>" if listed else ""]
