@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -19,6 +18,12 @@ from icrl_teach.grading.submission import Submission
 LARGEST_QUESTION = 10_000  # numbers that a learner may hand to a function of the grader in one call
 LONGEST_AXIS = 2_000
 MOST_QUESTIONS = 100_000  # such calls in one call of the learner's function
+
+
+KNOWN: dict[str, type[Exception]] = {
+    each.__name__: each
+    for each in (ValueError, TypeError, IndexError, KeyError, RuntimeError, AttributeError, ZeroDivisionError)
+} | {"LinAlgError": np.linalg.LinAlgError}  # what hints of a check tell apart
 
 
 class Learner:
@@ -219,11 +224,8 @@ class Function:
             return Stopped(
                 "died", f"it needs more than the {self.learner.limits.memory // 2**20} MB of memory it may use"
             )
-        known = getattr(builtins, kind, None)
-        if kind == "LinAlgError":
-            return np.linalg.LinAlgError(text[:2000])
-        if isinstance(known, type) and issubclass(known, Exception) and known in (ValueError, TypeError, IndexError):
-            return known(text[:2000])
+        if kind in KNOWN:
+            return KNOWN[kind](text[:2000])
         named = kind if kind.isidentifier() and kind.isascii() and len(kind) < 80 else "Exception"
         return type(named, (Exception,), {})(text[:2000])  # its name is all that is told of it
 

@@ -185,7 +185,8 @@ class Reader:
             case {"tuple": list(items)}:
                 return tuple(self.value(item, depth + 1) for item in items)
             case {"once": list(items)}:
-                return iter([self.value(item, depth + 1) for item in items])
+                values = [self.value(item, depth + 1) for item in items]
+                return (value for value in values)  # a generator, of which nothing is left to read
             case {"dict": list(pairs)}:
                 return self._dict(pairs, depth)
             case {"scalar": list(where)}:
