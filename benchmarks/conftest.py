@@ -23,6 +23,7 @@ SECTIONS = (
     "lessons",
     "checks",
     "validate",
+    "grading",
 )
 HEADER = "| benchmark | case | ms, median (min) | compared with | ms, median (min) | ratio | target |"
 NOTE = """Times in milliseconds. What is compared takes turns within one run; a ratio is the median over the turns of

@@ -1,6 +1,6 @@
 """Grades that can be trusted: a learner's functions run in a sandbox, and are judged from outside on fresh cases.
 
-`grade_submission` is the way in. What the sandbox protects, and what it does not, is told in docs/grading.md.
+`grade_submission` is the way in. What the sandbox protects, and what it does not, is told in docs/teaching/grading.md.
 """
 
 import lazy_loader

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from icrl_teach.grading.sheet import Exercise, Sheet, read_sheet
 from icrl_teach.grading.submission import Unreadable, read_submission
 
 DRAWS = 2  # how often the cases of an exercise are drawn
+_QUIET = threading.Lock()
 
 
 def grade_submission(
@@ -41,7 +43,7 @@ def grade_submission(
 
     sheet: as `read_sheet` reads it, or the path of its source; seed: of the hidden cases, the same for all who hand in
     one sheet; forbid: by exercise, the library's functions that may not do it, in place of the sheet's own list;
-    student: who is named in the marks. Runs the learner's code in a process of its own: see docs/grading.md.
+    student: who is named in the marks. Runs the learner's code in a process of its own: see docs/teaching/grading.md.
 
     Raises RuntimeError where no process comes up on this computer, ValueError or OSError for a sheet that cannot be
     read; never for what a learner hands in.
@@ -141,7 +143,7 @@ class _Grader:
         """Judge the function on fresh cases."""
         function = self.learner.function(exercise.name, [_code_of(path) for path in self.forbid[exercise.name]])
         try:
-            with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+            with np.errstate(all="ignore"):
                 for seed in self._seeds(exercise):
                     _judge(exercise.check, function, seed)
         except CheckFailed as failed:
@@ -181,7 +183,8 @@ def _judge(check: Check | Callable[..., None], function: Function, seed: int) ->
     if isinstance(check, Check):
         check.judge(function, seed)
     else:
-        check(function)
+        with _QUIET, contextlib.redirect_stdout(io.StringIO()):  # one at a time: there is but one stdout
+            check(function)
 
 
 def _as_given(check: Check) -> Callable[..., Any]:

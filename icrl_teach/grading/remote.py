@@ -22,8 +22,8 @@ MOST_QUESTIONS = 100_000  # such calls in one call of the learner's function
 
 KNOWN: dict[str, type[Exception]] = {
     each.__name__: each
-    for each in (ValueError, TypeError, IndexError, KeyError, RuntimeError, AttributeError, ZeroDivisionError)
-} | {"LinAlgError": np.linalg.LinAlgError}  # what hints of a check tell apart
+    for each in (*(ValueError, TypeError, IndexError, KeyError, RuntimeError, AttributeError), np.linalg.LinAlgError)
+}  # what hints of a check tell apart
 
 
 class Learner:
