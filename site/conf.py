@@ -24,10 +24,17 @@ language = "en"
 
 extensions = [
     "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinxcontrib.bibtex",
     "course_notebooks",
     "players",
+    "explorer_page",
+    "letters",
+    "badges",
+    "reference_pages",
 ]
 nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!icrl_teach\.).*")]  # other libraries are not on this site
 exclude_patterns = ["_vendor/**"]
 
 nb_execution_mode = "off"
@@ -36,6 +43,13 @@ nb_mime_priority_overrides = [("html", "text/html", 0), ("html", "image/svg+xml"
 myst_enable_extensions = ["amsmath", "dollarmath", "deflist", "attrs_inline", "colon_fence"]
 myst_heading_anchors = 4
 myst_dmath_double_inline = True
+
+bibtex_bibfiles = ["references.bib"]
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+default_role = "code"
 
 # Everything is a file beside the page: the built folder opens without a server and without a network.
 mathjax_path = "mathjax/tex-svg.js"
@@ -49,15 +63,18 @@ html_theme = "pydata_sphinx_theme"
 html_title = "icrl-teach"
 html_static_path = ["_static", "../build/site-source/_vendor"]  # stage.py fills the second
 templates_path = ["_templates"]
+html_favicon = "_static/icon.svg"
 html_css_files = ["site.css"]
+html_show_search_summary = False  # summaries are fetched, and where there is no server nothing can be
 html_show_sourcelink = False
 html_copy_source = False
 html_context = {"default_mode": "auto"}
 html_sidebars = {"index": []}
 html_theme_options = {
     "navbar_align": "left",
-    "navbar_persistent": ["search-button"],
+    "navbar_persistent": ["search-link"],
     "navbar_end": ["theme-switcher"],
+    "article_header_end": ["badges"],
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
     "footer_start": ["copyright"],

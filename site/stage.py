@@ -23,6 +23,10 @@ def stage(target: Path) -> None:
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns(".*"))
     shutil.copy2(ROOT / "CHANGELOG.md", target / "changelog.md")
+    notebooks = target / "_vendor" / "notebooks"
+    notebooks.mkdir(parents=True)
+    for notebook in (each for folder in FOLDERS for each in (ROOT / folder).glob("*.ipynb")):
+        shutil.copy2(notebook, notebooks / f"{notebook.parent.name}-{notebook.name}")
     vendored = target / "_vendor" / "mathjax"
     vendored.mkdir(parents=True)
     for name in ("es5/tex-svg.js", "LICENSE"):

@@ -2,6 +2,7 @@
 
 Tasks are drawn from a family, each gives one trajectory, and a window of n transitions slides along it by one.
 f(theta; w) is the network's answer for the state at the end of window w. TD pretraining descends on
+
     delta = R_{n+1} + gamma f(theta; w + 1) - f(theta; w),    without gradient through the bootstrap f(theta; w + 1).
 
 Sources: Xie et al., arXiv 2605.07333, section 6 and App. F.2; Wang et al., arXiv 2405.13861.

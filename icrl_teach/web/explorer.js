@@ -299,9 +299,11 @@ export function mount(root, given = {}, changed = () => {}) {
       cell.style.color = ink;
       cell.className = `${s === here && interactive ? "icrl-here" : ""} ${s >= 0 && !told && values !== ran.exact ? "icrl-guess" : ""}`;
       const label = kind === "S" ? "start " : isLake ? "" : `${x}: `;
-      say(cell, `${label}${text}${interactive && arrow ? ` ${arrow}` : ""}`);
+      const visible = `${label}${text}${interactive && arrow ? ` ${arrow}` : ""}`;
+      say(cell, visible);
       if (interactive) {
-        cell.setAttribute("aria-label", `${name}, ${KINDS[kind]}${s >= 0 ? `, value ${shown(values[s])}` : ""}${s >= 0 && !told ? ", never left: a guess" : ""}`);
+        // what one sees is part of the name, so that it can be asked for by voice
+        cell.setAttribute("aria-label", `${name}, ${KINDS[kind]}${s >= 0 ? ", value" : ""}: ${visible}${s >= 0 && !told ? ", never left: a guess" : ""}`);
         cell.onclick = () => press(y, x, s);
       }
     });

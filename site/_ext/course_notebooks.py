@@ -15,8 +15,12 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any
 
+import sheets
+from citations import cited
+from explorer_page import explorer_html
 from sphinx.application import Sphinx
 
+ROOT = Path(__file__).resolve().parents[2]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 # In JupyterLab a heading's anchor keeps its capitals; on the site it has none.
@@ -101,23 +105,21 @@ def without_kernel(notebook: Notebook, docname: str) -> None:
     known = states(notebook)
     stem = docname.rsplit("/", 1)[-1]
     for number, (_, output, state) in enumerate(list(widget_outputs(notebook))):
-        as_html(output, prediction(state, known, f"{stem}-{number}") or still(state, output))
+        name = f"{stem}-{number}"
+        if state.get("_anywidget_id", "").endswith(".Explorer"):
+            as_html(output, explorer_html(state.get("state", {}), name))
+        else:
+            as_html(output, prediction(state, known, name) or still(state, output))
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = ANCHOR.sub(lambda found: f"{found[1]}{found[2].lower()})", text_of(cell["source"]))
+            text = ANCHOR.sub(lambda found: f"{found[1]}{found[2].lower()})", text_of(cell["source"]))
+            cell["source"] = cited(text)
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 picture(output)
             if output["output_type"] == "stream":  # the stored run was nobody's: a reader may have chosen
                 output["text"] = UNSAID.sub("", text_of(output["text"]))
     notebook["metadata"].pop("widgets", None)
-
-
-def level_headings(notebook: Notebook) -> None:
-    """A sheet's exercises are headed one level too deep for a page: none may be left out."""
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown":
-            cell["source"] = re.sub(r"^### ", "## ", cell["source"], flags=re.MULTILINE)
 
 
 def _reachable(app: Sphinx, docname: str, link: str) -> str:
@@ -139,7 +141,7 @@ def read(app: Sphinx, docname: str, source: list[str]) -> None:
     notebook = json.loads(source[0])
     without_kernel(notebook, docname)
     if docname.startswith("exercises/"):
-        level_headings(notebook)
+        sheets.fold(notebook, ROOT / "solutions" / f"{docname.split('/')[1]}.ipynb")
     source[0] = json.dumps(notebook)
 
 
