@@ -164,8 +164,10 @@ class Deck:
             text, page = ("".join(data.get(kind, "")) for kind in ("text/plain", "text/html"))
             if text.startswith("Predict: "):
                 self.asked[next(names, "")] = self._own(asking(text))
-            elif found := re.findall(r"<img [^>]*>", page):
-                pictures += found
+            elif found := re.findall(r"<img [^>]*>", page):  # how large it is, deck.css says
+                pictures += [
+                    re.sub(r' (?:style|width|height|class)="[^"]*"', "", one) for one in found
+                ]  # deck.css says
             elif "<table" in page and page.count("<tr") < NUMBER_LINES - 3:
                 pictures.append(re.sub(r"<style.*?</style>", "", page, flags=re.S))
             elif output.output_type == "stream":
