@@ -7,6 +7,7 @@ one of them does must not change the mark of another.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -318,6 +319,19 @@ def test_the_inverse_is_refused_by_its_code_as_in_the_notebook(tmp_path):
     assert by_name["exact_value"].status == "wrong" and "`inv`" in by_name["exact_value"].reason
 
 
+NEEDED = {"02": ["m_step_targets"], "05": ["one_layer", "open_layer"], "07": ["layer"], "13": ["seen_values"]}
+
+
+@pytest.mark.parametrize("number", NEEDED)
+def test_what_calls_an_unwritten_function_is_judged_with_a_right_one(tmp_path, number):
+    path = next(path for path in SOLUTIONS if path.stem.startswith(number))
+    handed_in = written(tmp_path / "sheet.ipynb", submissions.without(path, *NEEDED[number]))
+    marks = grade_submission(handed_in, path, seed=11)
+    assert {mark.exercise for mark in marks.marks if mark.status == "unwritten"} == set(NEEDED[number])
+    assert {mark.status for mark in marks.marks} == {"ok", "unwritten"}
+    assert any("judged with a right" in mark.reason for mark in marks.marks)
+
+
 # --- how notebooks are handed in --------------------------------------------------------------------------------------
 
 
@@ -402,17 +416,20 @@ def test_a_file_that_is_no_notebook_is_unreadable_and_says_why(tmp_path, what):
     assert len(marks.marks) == len(NAMES)
 
 
-def test_a_file_that_is_not_there_is_unreadable_too(tmp_path):
-    marks = grade_submission(tmp_path / "nowhere.ipynb", SOURCE, seed=1)
-    assert {mark.status for mark in marks.marks} == {"unreadable"}
+def test_what_is_no_file_is_unreadable_too(tmp_path):
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    for path in (tmp_path / "nowhere.ipynb", tmp_path, tmp_path / "pipe.ipynb"):
+        marks = grade_submission(path, SOURCE, seed=1)
+        assert {mark.status for mark in marks.marks} == {"unreadable"} and all(mark.reason for mark in marks.marks)
 
 
+DEEP = code("x = " + "+".join("1" * 5_000))
 ODD = [None, 5, "x", [], {}, {"cell_type": ["code"]}, {"cell_type": "code", "source": 5, "metadata": [1]}]
 
 
 def test_cells_of_any_kind_are_survived(tmp_path):
     notebook = sheet(value=RIGHT["value"])
-    notebook["cells"] += [*ODD, code("\ud800"), code("x = 1\0"), code("-" * 50_000 + "1"), code("(" * 50_000)]
+    notebook["cells"] += [*ODD, code("\ud800"), code("x = 1\0"), code("-" * 50_000 + "1"), code("(" * 50_000), DEEP]
     notebook["cells"].append(code("x", nbgrader={"grade_id": ["no", "text"], "grade": True}))
     by_name, _ = graded(tmp_path, notebook)
     assert by_name["exact_value"].status == "ok"

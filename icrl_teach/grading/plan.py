@@ -32,9 +32,12 @@ class Cell:
         """Parse a cell; magics are left out."""
         try:
             try:
-                return cls(ours, ast.parse(source).body)
+                body = ast.parse(source).body
             except SyntaxError:
-                return cls(ours, ast.parse(MAGIC.sub(r"\1pass", source)).body)
+                body = ast.parse(MAGIC.sub(r"\1pass", source)).body
+            compile(ast.Module(body, []), "<cell>", "exec")
+            list(bound(body))  # what is nested too deep for this is too deep for anything
+            return cls(ours, body)
         except SyntaxError as error:
             return cls(ours, [], f"SyntaxError: {error.msg}, line {error.lineno}")
         except ODD as error:

@@ -95,18 +95,18 @@ class Learner:
         """Put right functions in place of the learner's own, under the same names, for the exercise that begins now."""
         self.clock()
         self.functions = dict(functions)
-        self._ask({"lend": sorted(functions)})
+        self._ask({"lend": sorted(functions), "cpu": self.limits.cpu})
 
     def call(self, name: str, args: tuple[Any, ...], forbid: Sequence[str]) -> tuple[dict[str, Any], wire.Reader]:
         """Call a function in the learner's process; answers what it asks of our functions meanwhile."""
         self.slopes.clear()
         writer = wire.Writer(2**31, self._named, strict=True)
         message = {"call": name, "args": [writer.value(arg) for arg in args], "forbid": list(forbid)}
-        reply, blob = self._frame({**message, "cpu": self.limits.cpu}, bytes(writer.blob))
+        reply, blob = self._frame(message, bytes(writer.blob))
         for _ in range(MOST_QUESTIONS):
             if "back" not in reply and "slope" not in reply:
                 return reply, wire.Reader(blob)
-            reply, blob = self._frame(*self._answer(reply, wire.Reader(blob)))
+            reply, blob = self._frame(*self._answer(reply, wire.Reader(blob, self.functions.__getitem__)))
         raise Stopped("timeout", f"it asked over {MOST_QUESTIONS} questions")
 
     def _named(self, function: Callable[..., Any]) -> str:

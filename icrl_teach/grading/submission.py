@@ -37,9 +37,13 @@ def read_submission(path: str | Path, sheet: Sheet, largest: int) -> Submission:
 
 def _notebook(path: Path, largest: int) -> dict[str, Any]:
     try:
-        if path.stat().st_size > largest:
-            raise Unreadable(f"the file has {path.stat().st_size} bytes; {largest} are read")
-        content = path.read_bytes().decode("utf-8-sig")
+        if path.exists() and not path.is_file():
+            raise Unreadable("it is no file")
+        with path.open("rb") as file:
+            raw = file.read(largest + 1)
+        if len(raw) > largest:
+            raise Unreadable(f"the file has more than {largest} bytes")
+        content = raw.decode("utf-8-sig")
     except OSError as error:
         raise Unreadable(f"the file cannot be opened: {error.strerror}") from None
     except UnicodeDecodeError:

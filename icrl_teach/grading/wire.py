@@ -87,7 +87,7 @@ class Writer:
     """
 
     largest: int
-    function: Callable[[Any], str] | None = None
+    function: Callable[[Any], str | None] | None = None
     strict: bool = False
     blob: bytearray = field(default_factory=bytearray)
     _items: int = 0
@@ -124,8 +124,8 @@ class Writer:
         if isinstance(value, np.generic | np.ndarray) and DTYPE.fullmatch(_little(value.dtype).str):
             kind = "scalar" if isinstance(value, np.generic) else "array"
             return {kind: self._array(np.asarray(value))}
-        if callable(value) and self.function is not None:
-            return {"function": self.function(value)}
+        if callable(value) and self.function is not None and (name := self.function(value)) is not None:
+            return {"function": name}
         if self.strict:
             raise TypeError(
                 f"a check hands over a {type(value).__name__}: use numbers, arrays, lists, dicts, functions"

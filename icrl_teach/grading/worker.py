@@ -12,6 +12,7 @@ import builtins
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import sys
 import types
@@ -130,6 +131,7 @@ class Worker:
         self.names.update(get_ipython=_Jupyter, display=lambda *args, **kwargs: None)
         self.names["__builtins__"] = builtins
         self.own: dict[str, Any] = {}
+        self.graders: dict[Any, str] = {}  # functions of the grader: what they are called there
 
     def begin(self) -> None:
         """Hear what there is to grade, put the checks out of reach, and tell what stands in the source."""
@@ -164,8 +166,9 @@ class Worker:
                     self.say(*self.call(name, wire.Reader(blob, self.callback), message))
                 case {"lend": names}:
                     self.names.update(self.own)
+                    self.graders.clear()
                     self.own = {name: self.names.get(name) for name in names}
-                    self.names.update({name: self.callback(name) for name in names})
+                    self.names.update({name: in_place_of(self.own[name], self.callback(name)) for name in names})
                     self.say({})
 
     def say(self, message: dict[str, Any], blob: bytes = b"") -> None:
@@ -216,7 +219,7 @@ class Worker:
         """A function that lives in the grader's process, as the learner may call it; slopes flow through it."""
 
         def function(*args: Any, **kwargs: Any) -> Any:
-            writer = wire.Writer(self.answer)
+            writer = wire.Writer(self.answer, self._of_grader)
             coded = [writer.value(value) for value in args], {key: writer.value(v) for key, v in kwargs.items()}
             reply, value = self.ask({"back": name, "args": coded[0], "kwargs": coded[1]}, writer)
             if "handle" not in reply:
@@ -225,7 +228,14 @@ class Worker:
             return self.attached(value.detach(), reply["handle"], inputs)
 
         function.__name__ = function.__qualname__ = "layer" if name.isdigit() else name
+        self.graders[function] = name
         return function
+
+    def _of_grader(self, function: Any) -> str | None:
+        try:
+            return self.graders.get(function)
+        except TypeError:  # it cannot be looked up: it is the learner's
+            return None
 
     def attached(self, value: Any, handle: int, inputs: list[Any]) -> Any:
         """The value of a grader's function, in torch's graph: its slopes are asked for when they are needed."""
@@ -268,6 +278,21 @@ class _Watching:
             for file, name in self.forbidden:
                 if code.co_qualname == name and code.co_filename.replace(os.sep, "/").endswith(file):
                     self.used.add(f"{file}:{name}")
+
+
+def in_place_of(own: Any, lent: Callable[..., Any]) -> Callable[..., Any]:
+    """A lent function that is called as the learner's own: by its names of arguments, and with its defaults."""
+    try:
+        signature = inspect.signature(own)
+    except (TypeError, ValueError):  # there is none, or it is no function
+        return lent
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        return lent(*given.args, **given.kwargs)
+
+    return function
 
 
 def limit_cpu(seconds: float | None) -> None:
