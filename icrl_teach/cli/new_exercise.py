@@ -9,7 +9,7 @@ import click
 KINDS = ("warm-up", "core", "stretch")
 
 
-@click.command("new-exercise")
+@click.command("new-exercise", short_help="Add an exercise to a sheet, with its check.")
 @click.argument("sheet", metavar="SHEET")
 @click.argument("title", metavar="TITLE")
 @click.option("--name", help="Of the function that learners write.  [default: from the title]")
