@@ -65,7 +65,7 @@ site-serve: site
 
 # In a real browser, on the pages that `make site` built; no part of `test`.
 site-test: .venv/.site
-	$(BIN)/python -m pytest tests/site -q
+	$(BIN)/python -m pytest tests/site -n 2 -q
 
 .venv/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -150,6 +150,13 @@ def link_names(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             literal.replace_self(nodes.reference("", "", literal.deepcopy(), internal=True, refuri=uri))
 
 
+def citations(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Sphinx's event html-page-context: docutils calls citations a list, and gives its items another role."""
+    context["body"] = context.get("body", "").replace(
+        '<div role="list" class="citation-list">', '<div class="citation-list">'
+    )
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Sphinx's door."""
     app.connect("config-inited", write)
@@ -157,4 +164,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("doctree-resolved", link_names)
+    app.connect("html-page-context", citations)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
