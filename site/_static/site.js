@@ -68,6 +68,22 @@ function copies() {
   }
 }
 
+// The theme's short cut for its search in a pop-up opens the search page instead.
+addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || event.key.toLowerCase() !== "k") return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  document.querySelector("a[aria-label=Search]")?.click();
+}, true);
+
+// Paper is light.
+const print = matchMedia("print"), root = document.documentElement;
+let shown = root.dataset.theme;
+print.addEventListener("change", () => {
+  if (print.matches) shown = root.dataset.theme;
+  root.dataset.theme = print.matches ? "light" : shown;
+});
+
 predictions();
 cards();
 copies();

@@ -163,6 +163,28 @@ def test_a_search_from_the_disk_finds_a_lesson(page, site):
     assert page.wrong == []
 
 
+def test_a_short_cut_opens_the_search(page, site):
+    page.goto((site / "lessons/01_markov_reward_processes.html").as_uri())
+    page.keyboard.press("Control+k")
+    page.wait_for_url("**/search.html")
+    assert page.evaluate("document.activeElement.type") == "search"
+    assert page.wrong == []
+
+
+def test_paper_is_light_and_has_no_menus(page, site):
+    page.add_init_script("localStorage.setItem('mode', 'dark'); localStorage.setItem('theme', 'dark')")
+    page.goto((site / "lessons/01_markov_reward_processes.html").as_uri())
+    light = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(light)
+    page.emulate_media(media="print")
+    page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+    assert page.evaluate(light) == "rgb(255, 255, 255)" != dark
+    assert not page.locator("header.bd-header").is_visible()
+    assert not page.locator(".bd-sidebar-primary").is_visible()
+    page.emulate_media(media="screen")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+
+
 def test_the_home_page_is_alive_and_copies_a_command(page, address):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
     page.goto(f"{address}/index.html")
