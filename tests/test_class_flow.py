@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from classes import NAMES, ROSTER, answered, bare_class, moodle, put, solved, untouched
 from command_line import fails
+from guards import ROOT
 from icrl_teach.classroom import exports, grade, setup
 from icrl_teach.classroom import feedback as pages
 from icrl_teach.classroom.collect import collect
@@ -339,7 +342,8 @@ def test_without_nbgrader_one_line_says_what_to_install(course, monkeypatch):
     [
         (["grade", "--class", "nowhere"], "is no class"),
         (["grade", "77"], "no sheet is called '77'; this class has 01"),
-        (["grade", "--forbid", "exact_value"], "write EXERCISE=NAME"),
+        (["grade", "--forbid", "exact_value"], "write EXERCISE=MODULE:NAME"),
+        (["grade", "--forbid", "exact_valu=mrp:value"], "forbid names 'exact_valu'; the exercises are average_reward"),
         (["collect", "roster.csv"], "neither a folder nor a zip file"),
         (["collect", "nowhere"], "does not exist"),
     ],
@@ -381,3 +385,18 @@ def test_learners_get_the_course_s_own_sheet_and_what_lies_beside_it(course):
     assert new and texts[0] == texts[1]
     assert (course.root / f"release/{SHEET}/my_checks.py").read_bytes() == b"WORDS = 1\n"
     assert [p.name for p in course.root.glob(".release-*")] == []
+
+
+def test_every_command_of_the_teacher_s_page_is_one(tmp_path):
+    page = (ROOT / "docs/teaching/class.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("icrl-teach ")]
+    (tmp_path / "there").touch()
+    for line in lines:
+        words = shlex.split(line.replace("~/Downloads/submissions.zip", "there").replace("roster.csv", "there"))[1:]
+        words = [str(tmp_path / "there") if word == "there" else word for word in words]
+        command, context = main, click.Context(main)
+        while isinstance(command, click.Group):
+            name, command, words = command.resolve_command(context, words)
+        command.make_context(name, words, parent=context)
+    steps = {line.split()[2] for line in lines if line.startswith("icrl-teach class ")}
+    assert steps == set(main.commands["class"].commands)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from icrl_teach import __version__
 from icrl_teach._progress import Tick, no_tick
+from icrl_teach._validate import shown
 from icrl_teach.classroom import gradebook
 from icrl_teach.classroom.collect import TIME_FORMAT, submitted_at
 from icrl_teach.classroom.folder import MARKS, SEED, ClassFolder, Sheet, digest, write_if_new
@@ -64,7 +65,8 @@ def grade(
     there are CPUs if None; again: grade unchanged ones, too; forbid: by exercise, functions of the library that may
     not do it. Raises ValueError without nbgrader, a roster or a seed.
     """
-    report, seed = GradeReport(), _seed(course)
+    report, seed, sheets = GradeReport(), _seed(course), list(sheets)
+    _check_rules(sheets, forbid or {})
     for sheet in sheets:
         waiting = []
         for student in course.handed_in(sheet):
@@ -79,6 +81,17 @@ def grade(
         enter(course, sheet, report)
     write_marks(course)
     return report
+
+
+def _check_rules(sheets: list[Sheet], forbid: Forbid) -> None:
+    """Raise ValueError for an exercise that no sheet has: its rule would be kept by nobody."""
+    if not forbid:
+        return
+    from icrl_teach.grading import read_sheet
+
+    known = {exercise.name for sheet in sheets for exercise in read_sheet(sheet.source).exercises}
+    if strange := sorted(set(forbid) - known):
+        raise ValueError(f"forbid names {shown(strange[0])}; the exercises are {', '.join(sorted(known))}")
 
 
 def _seed(course: ClassFolder) -> int:

@@ -119,7 +119,7 @@ def _short(course: ClassFolder, path: Path) -> Path:
 @click.option(
     "--forbid",
     multiple=True,
-    metavar="EXERCISE=NAME",
+    metavar="EXERCISE=MODULE:NAME",
     help="A function of the library that may not do this exercise; may be given several times.",
 )
 @in_class
@@ -150,10 +150,9 @@ def _forbidden(pairs: Iterable[str]) -> dict[str, list[str]] | None:
     rules: dict[str, list[str]] = {}
     for pair in pairs:
         exercise, equals, name = pair.partition("=")
-        if not (exercise and equals and name):
-            raise ValueError(
-                f"--forbid is {pair!r}; write EXERCISE=NAME, such as exact_value=MarkovRewardProcess.value"
-            )
+        if not (exercise and equals and name.count(":") == 1):
+            example = "return_std=mrp:MarkovRewardProcess.value"
+            raise ValueError(f"--forbid is {pair!r}; write EXERCISE=MODULE:NAME, such as {example}")
         rules.setdefault(exercise, []).append(name)
     return rules or None
 
