@@ -353,6 +353,16 @@ def test_what_cannot_be_is_refused_in_one_line(course, monkeypatch, arguments, s
     fails(CliRunner().invoke(main, ["class", *arguments]), said)
 
 
+def test_a_rule_of_the_command_line_reaches_the_grader(course, monkeypatch):
+    seen = []
+    told = lambda *args, forbid, **more: seen.append(forbid) or pretended(*args, **more)
+    monkeypatch.setattr("icrl_teach.grading.grade_submission", told)
+    monkeypatch.setattr(grade, "enter", lambda *_: None)
+    words = ["--forbid", "return_std=mrp:one", "--forbid", "return_std=td:two", "--forbid", "exact_value="]
+    assert CliRunner().invoke(main, ["class", "grade", *words, "--class", str(course.root)]).exit_code == 0
+    assert seen == [{"return_std": ["mrp:one", "td:two"], "exact_value": []}] * 3
+
+
 @pytest.mark.parametrize("file", ["roster.csv", "seed.txt"])
 def test_a_file_of_the_class_that_is_gone_is_named(course, monkeypatch, file):
     monkeypatch.chdir(course.root)

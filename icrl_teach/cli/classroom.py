@@ -120,7 +120,7 @@ def _short(course: ClassFolder, path: Path) -> Path:
     "--forbid",
     multiple=True,
     metavar="EXERCISE=MODULE:NAME",
-    help="A function of the library that may not do this exercise; may be given several times.",
+    help="A function of the library that may not do this exercise; none after = allows all. May be given often.",
 )
 @in_class
 def grade(sheets: tuple[str, ...], jobs: int | None, again: bool, forbid: tuple[str, ...], root: Path) -> int:
@@ -150,10 +150,10 @@ def _forbidden(pairs: Iterable[str]) -> dict[str, list[str]] | None:
     rules: dict[str, list[str]] = {}
     for pair in pairs:
         exercise, equals, name = pair.partition("=")
-        if not (exercise and equals and name.count(":") == 1):
+        if not (exercise and equals and name.count(":") == bool(name)):
             example = "return_std=mrp:MarkovRewardProcess.value"
             raise ValueError(f"--forbid is {pair!r}; write EXERCISE=MODULE:NAME, such as {example}")
-        rules.setdefault(exercise, []).append(name)
+        rules.setdefault(exercise, []).extend([name] if name else [])
     return rules or None
 
 
