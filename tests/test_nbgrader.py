@@ -42,7 +42,7 @@ def test_every_sheet_carries_the_metadata_of_a_teacher(path):
     MetadataValidator().validate_nb(sheet)
     marked = [cell.metadata.nbgrader for cell in sheet.cells if "nbgrader" in cell.metadata]
     ids = [each.grade_id for each in marked]
-    assert len(set(ids)) == len(ids) >= 10
+    assert len(set(ids)) == len(ids) >= 6  # three exercises, each with its check
     assert sum(each.solution for each in marked) == sum(each.grade for each in marked)
 
 
