@@ -58,9 +58,6 @@ GRIDS: dict[str, dict[str, list[float]]] = {
 # Folders of the package that no view stands on: an edit there draws no frame anew.
 APART = {"checks", "classroom", "cli", "grading", "lab", "validation", "web"}
 
-# Where a text tells dark from light, so that a dark page must not turn the picture: a title, or the lesson's prose.
-AS_DRAWN = {"01_markov_reward_processes", "02_tabular_td"}
-
 
 @dataclass(frozen=True)
 class Call:
@@ -264,9 +261,10 @@ def draw(player: Player, cache: Path) -> Path:
 
 
 def _save(view: View, path: Path) -> tuple[int, int]:
-    """A view as lossless WebP; its size in pixels."""
+    """A view as lossless WebP without background, as notebooks store pictures; its size in pixels."""
+    lossless = {"lossless": True, "method": 4}
     with matplotlib.rc_context(STYLE):
-        view.figure.savefig(path, format="webp", dpi=DPI, pil_kwargs={"lossless": True, "method": 4})
+        view.figure.savefig(path, format="webp", dpi=DPI, transparent=True, pil_kwargs=lossless)
     with Image.open(path) as image:
         return image.size
 

@@ -68,10 +68,9 @@ def player_html(player: frames.Player, drawn: dict[str, Any], root: str) -> str:
     alt, numbers = drawn["frames"][first]
     width, height = drawn["size"]
     data = json.dumps(page_data(player, drawn, folder)).replace("<", "\\u003c")
-    kind = "icrl-player icrl-as-drawn" if player.stem in frames.AS_DRAWN else "icrl-player"
     return (
-        f'<div class="{kind}"><script type="application/json">{data}</script>\n<div class="icrl-stage">'
-        f'<img class="icrl-view" src="{folder}/{first}.webp" alt="{html.escape(alt)}"'
+        f'<div class="icrl-player"><script type="application/json">{data}</script>\n<div class="icrl-stage">'
+        f'<img class="icrl-view icrl-picture" src="{folder}/{first}.webp" alt="{html.escape(alt)}"'
         f' width="{width}" height="{height}">'
         f"<pre>{html.escape(numbers)}</pre><p>The dials need JavaScript.</p></div>\n"
         f'<p class="icrl-note">{html.escape(note(player))}</p></div>'
@@ -134,7 +133,7 @@ def lay_out(players: list[frames.Player], cache: Path, target: Path) -> None:
         pictures = shutil.ignore_patterns("*.json")  # the pages hold the texts
         shutil.copytree(cache / folder, target / folder, ignore=pictures, dirs_exist_ok=True)
     (target / "players.js").write_text(script(), encoding="utf-8")
-    (target / "players.css").write_text(web("dials.css") + own("players.css"), encoding="utf-8")
+    (target / "players.css").write_text(web("dials.css") + web("picture.css") + own("players.css"), encoding="utf-8")
 
 
 def found(source: Path, key: str, quick: bool) -> dict[str, list[frames.Player]]:
