@@ -71,7 +71,7 @@ def test_labels_stand_apart_inside_the_picture_and_their_panels(lit):
         assert not any(box.overlaps(cell) for cell in cells), f"{words!r} lies on a cell"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.sampled_from(NAMES), max_size=8))
 def test_what_is_lit_has_a_tint_a_thick_frame_bold_type_and_a_sentence(lit):
     view = figures.layer_flow_view(lit)
