@@ -11,7 +11,8 @@ import pytest
 from built_site import SITE, pages
 
 AXE = Path(__file__).resolve().parents[2] / "site" / "node_modules" / "axe-core" / "axe.min.js"
-READY = "() => !window.MathJax || Boolean(MathJax.startup?.promise?.then(() => true))"
+LESSONS = sorted(f"lessons/{path.stem}" for path in (AXE.parents[3] / "lessons").glob("*.ipynb"))
+READY = "() => !window.MathJax || (MathJax.startup?.promise?.then(() => true) ?? false)"
 THEME = "theme => { document.documentElement.dataset.theme = theme; document.documentElement.dataset.mode = theme; }"
 # What makes the body scroll sideways: the names of elements that reach beyond the window, unless something clips them.
 WIDER = """() => {
@@ -42,8 +43,9 @@ def test_a_page_fits_every_screen_and_reader_and_asks_nobody_for_anything(page, 
     assert page.wrong == []
 
 
-def test_a_server_changes_nothing(page, address, site):
-    page.goto(f"{address}/lessons/07_the_construction.html")
+@pytest.mark.parametrize("name", ["index", "glossary", "search", "exercises/01_markov_reward_processes", *LESSONS])
+def test_a_server_changes_nothing(page, address, site, name):
+    page.goto(f"{address}/{name}.html")
     page.wait_for_function(READY)
     assert page.asked
     assert [url for url in page.asked if not url.startswith((address, "data:", "blob:"))] == []

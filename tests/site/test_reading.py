@@ -157,6 +157,22 @@ def test_a_widget_without_a_player_keeps_its_picture_and_says_what_it_needs():
     assert "need a notebook" in shown
 
 
+def test_an_explorer_of_a_notebook_is_alive_in_its_own_settings():
+    view = {"model_id": "a", "version_major": 2, "version_minor": 0}
+    output = {
+        "output_type": "display_data",
+        "metadata": {},
+        "data": {course_notebooks.WIDGET: view, "text/plain": "as text"},
+    }
+    model = {"_anywidget_id": "icrl_teach.web.explorer.Explorer", "state": {"world": "corridor", "gamma": 0.5}}
+    stored = {course_notebooks.STATE: {"state": {"a": {"state": model}}}}
+    notebook = {"cells": [{"cell_type": "code", "outputs": [output]}], "metadata": {"widgets": stored}}
+    course_notebooks.without_kernel(notebook, "lessons/99_x")
+    assert 'mount(document.getElementById("99_x-0"), {"world": "corridor", "gamma": 0.5}' in output["data"]["text/html"]
+    assert output["data"]["text/plain"] == "as text"
+    assert notebook["metadata"] == {}
+
+
 def test_a_search_from_the_disk_finds_a_lesson(page, site):
     page.goto(f"{(site / 'search.html').as_uri()}?q=contraction")
     page.get_by_role("link", name=re.compile("05 · Contraction")).first.wait_for()
