@@ -37,6 +37,17 @@ def packed_lines(notebook: NotebookNode, columns: int, nodes: int) -> list[str]:
     return found
 
 
+def wide_prints(notebook: NotebookNode, columns: int) -> list[str]:
+    """Lines that a cell prints, or shows as text and not as HTML, which are wider than so many columns."""
+    found = []
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            text = output.get("text") or ("" if "text/html" in data else data.get("text/plain", ""))
+            found += [f"{cell.id}: {len(line)} columns: {line}" for line in text.splitlines() if len(line) > columns]
+    return found
+
+
 def explorers(notebook: NotebookNode) -> list[tuple[str, dict[str, str]]]:
     """The widgets: (name of the draw function, dial name -> source of the dial), read from the cells' source."""
     found = []

@@ -8,12 +8,21 @@ import time
 from urllib.request import urlopen
 
 import nbformat
+import numpy as np
 import pytest
 
 from chromium import CHROMIUM
 from command_line import child
+from icrl_teach import (
+    MarkovRewardProcess,
+    SoftmaxTransformer,
+    Trajectory,
+    certainty_equivalence_value,
+    trajectory_prompt,
+)
 from icrl_teach.cli import lab
 from icrl_teach.course import copy_course
+from icrl_teach.web import read
 from patience import PATIENCE
 
 TOKEN = "browser-test"
@@ -44,7 +53,7 @@ def server(tmp_path):
         port = probe.getsockname()[1]
     command = lab.lab_command(tmp_path / "course", port, browser=False, allow_root=True)
     command += [f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"]
-    folders = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"), str(tmp_path))
+    folders = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), str(tmp_path))
     log, url = tmp_path / "log", f"http://127.0.0.1:{port}"
     with log.open("w") as out, child(command, stdout=out, stderr=out, env={**lab.environment(), **folders}) as process:
         deadline = time.monotonic() + PATIENCE
@@ -101,6 +110,70 @@ def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
     assert 1 < float(beta.get_attribute("aria-valuetext")) < 10
     assert len(view.locator("img").get_attribute("alt").split()) >= 5
     expect(beta).to_be_focused()
+
+
+def test_the_explorer_is_driven_by_keyboard_and_its_state_moves_both_ways(server, page, tmp_path):
+    from playwright.sync_api import expect
+
+    lesson = tmp_path / "course/lessons/07_the_construction.ipynb"
+    only(lesson, "alive")
+    notebook = nbformat.read(lesson, as_version=4)
+    notebook.cells[0].source = f"from icrl_teach import explorer\n{notebook.cells[0].source}"
+    for source in ("print(look.state['layer'], look.state['broken'])", "look.state = {'layer': 2, 'broken': []}"):
+        notebook.cells.append(nbformat.v4.new_code_cell(source))
+    nbformat.write(notebook, lesson)
+    page.goto(f"{server}/lab/tree/lessons/{lesson.name}?token={TOKEN}")
+    page.wait_for_function(IDLE, timeout=MILLISECONDS)
+    run_cell(page, 0)
+    view = page.locator(".icrl")
+    layers, fault = view.get_by_role("slider", name="layers"), view.get_by_role("checkbox", name="let the query teach")
+    expect(fault).to_be_checked(timeout=MILLISECONDS)
+    assert layers.input_value() == "1"
+
+    at = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    before = page.evaluate(at)
+    layers.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    for _ in range(2):
+        page.keyboard.press("ArrowUp")
+    expect(layers).to_be_focused()
+    assert layers.input_value() == "6" and page.evaluate(at) == before
+    fault.focus()
+    page.keyboard.press("Space")
+    view.get_by_role("checkbox", name="forget the shift").focus()
+    page.keyboard.press("Space")
+    view.get_by_text("The same as a table").press("Enter")
+    run_cell(page, 1)
+    expect(page.locator(".jp-OutputArea-output", has_text="6 ['shift']")).to_be_visible(timeout=MILLISECONDS)
+    run_cell(page, 2)
+    expect(fault).not_to_be_checked()
+    expect(layers).to_have_value("2", timeout=MILLISECONDS)
+    expect(view.locator("table td").first).to_be_visible()
+    rows = [row.locator("td").all_inner_texts() for row in view.locator("table tr").all()[1:]]
+    shown = [[float(cell.replace("\N{MINUS SIGN}", "-")) for cell in row] for row in rows]
+    np.testing.assert_allclose(shown, by_library(page), atol=0.005 + 1e-9)
+
+
+def by_library(page):
+    """The Explorer's table for the walk of lesson 07: visits, values after two layers, exact, as the walk shows."""
+    world, steps = page.evaluate(
+        """async (source) => {
+            const { boyan, sampleWalk } = await import("data:text/javascript," + encodeURIComponent(source));
+            return [boyan(6, 7).outcomes, sampleWalk(boyan(6, 7), 60, 1)];
+        }""",
+        read("core.js"),
+    )
+    P, r = np.zeros((6, 6)), np.zeros(6)
+    for s, ways in enumerate(world):
+        for way in ways:
+            P[s, way["next"]] += way["p"]
+            r[s] += way["p"] * way["reward"]
+    walk = Trajectory([*(step["state"] for step in steps), steps[-1]["next"]], [step["reward"] for step in steps])
+    prompt = trajectory_prompt(walk, np.eye(6), range(6))
+    network = SoftmaxTransformer.constructed(6, 2, gamma=0.9, beta=4.0).trace(prompt)[2, -1, -6:].numpy()
+    exact, seen = MarkovRewardProcess(P, r, 0.9).value(), certainty_equivalence_value(walk, 0.9)
+    return np.transpose([walk.visits(), network, exact, seen])
 
 
 def test_a_training_run_starts_redraws_and_stops_by_keyboard(server, page, tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
+import nbformat
 import pytest
+from nbformat.sign import NotebookNotary
 
 from chromium import CHROMIUM
 from guards import LESSONS
@@ -33,9 +35,9 @@ MEASURE = """() => {
 }"""
 
 
-def open_lesson(page, server, width):  # noqa: F811
+def open_lesson(page, server, width, name=LESSON.name):  # noqa: F811
     page.set_viewport_size({"width": width, "height": 900})
-    page.goto(f"{server}/lab/tree/lessons/{LESSON.name}?token={TOKEN}")
+    page.goto(f"{server}/lab/tree/lessons/{name}?token={TOKEN}")
     page.wait_for_function(IDLE, timeout=MILLISECONDS)
     page.wait_for_function("() => document.querySelector('.jp-Notebook .jp-RenderedMarkdown > p')")
 
@@ -60,6 +62,23 @@ def test_a_stored_lesson_is_a_page_to_read(server, page, tmp_path):  # noqa: F81
     assert all(url.startswith((server, "data:", "blob:")) for url in asked)
     assert not [url for url in asked if "/lab/api/news" in url or "/lab/api/update" in url]
     assert not list(tmp_path.rglob("*.jupyterlab-settings"))  # nothing was written into the learner's own
+
+
+def test_the_lake_is_the_first_thing_one_sees_and_lives_from_the_stored_notebook(server, page, tmp_path):  # noqa: F811
+    stored = tmp_path / "course/lessons" / LESSONS[0].name
+    stored.write_bytes(LESSONS[0].read_bytes())
+    NotebookNotary(data_dir=str(tmp_path)).sign(nbformat.read(stored, as_version=4))  # as `jupyter trust` does
+    open_lesson(page, server, 1024, stored.name)
+    lake = page.locator(".icrl .icrl-map").first
+    lake.wait_for(timeout=MILLISECONDS)
+    box = lake.bounding_box()
+    assert box["height"] > 100 and box["y"] + box["height"] < 900  # no scrolling
+    assert page.locator(".jp-CodeCell").first.locator(".cm-editor:visible").count() == 0  # the code is folded
+    before = lake.inner_text()
+    page.get_by_role("slider", name="layers").first.press("Home")
+    assert before != lake.inner_text() and "0.00" in lake.inner_text()
+    counts = "() => window.jupyterapp.shell.currentWidget.content.widgets.map((cell) => cell.model.executionState)"
+    assert "running" not in page.evaluate(counts)  # no cell was run for it
 
 
 def test_a_sidebar_that_one_opens_stays_open(server, page):  # noqa: F811

@@ -18,7 +18,8 @@ from icrl_teach import figures, widgets
 from icrl_teach.validation import config, engine, update
 
 WITHOUT_A_SHEET = {"00_start_here"}
-COLUMNS, NODES = 100, 36  # of a line of code, so that a cell's twelve lines are not twenty packed ones
+COLUMNS = 88  # of a line of code or print: as many as JupyterLab shows on a screen of 1024 pixels
+NODES = 36  # of a line of code, so that a cell's twelve lines are not twenty packed ones
 IGNORED_CELLS = 0  # cells tagged nbval-ignore-output; raise only with a reason that a run cannot repeat
 
 lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
@@ -46,10 +47,26 @@ def test_twelve_lines_are_twelve_lines(path):
 
 def test_a_packed_line_is_seen():
     cells = [
-        nbformat.v4.new_code_cell(source) for source in (f"x = {'1' * 97}", "x = [" + "a[i] + 1, " * 8 + "]", "x = 1")
+        nbformat.v4.new_code_cell(source) for source in (f"x = {'1' * 85}", "x = [" + "a[i] + 1, " * 8 + "]", "x = 1")
     ]
     seen = guards.packed_lines(nbformat.v4.new_notebook(cells=cells), COLUMNS, NODES)
     assert [line.split(":")[0] for line in seen] == [f"{cell.id}, line 1" for cell in cells[:2]]
+
+
+@notebook
+def test_what_is_printed_fits_the_screen(path):
+    assert guards.wide_prints(guards.read(path), COLUMNS) == []
+
+
+def test_a_wide_print_is_seen():
+    outputs = [
+        nbformat.v4.new_output("stream", text="x" * 88 + "\n" + "y" * 89),
+        nbformat.v4.new_output("display_data", {"text/plain": "z" * 90}),
+        nbformat.v4.new_output("display_data", {"text/plain": "z" * 90, "text/html": "<p>z</p>"}),
+    ]
+    cell = nbformat.v4.new_code_cell("print()", outputs=outputs)
+    seen = guards.wide_prints(nbformat.v4.new_notebook(cells=[cell]), COLUMNS)
+    assert [line.split(": ")[1] for line in seen] == ["89 columns", "90 columns"]
 
 
 def test_cells_left_uncompared_are_counted():

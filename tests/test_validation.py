@@ -435,6 +435,8 @@ def test_widget_ids_follow_from_their_order():
     tidied = update.tidy(notebook(code("1", metadata={"tags": ["x"], "collapsed": True}), authors=["me"]))
     assert set(tidied.metadata) == {"kernelspec", "language_info"}
     assert tidied.cells[0].metadata == {"tags": ["x"]}
+    folded = update.tidy(notebook(code("1", metadata={"tags": ["hide-input"]})))  # the site's tag, JupyterLab's setting
+    assert folded.cells[0].metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
 
 
 # Which notebooks.

@@ -147,7 +147,6 @@ def test_lesson_07_the_same_corridor_and_news():
             "attention-flow",
             "attention",
             "value",
-            "shift-flow",
             "shift",
             "layer",
             "network",

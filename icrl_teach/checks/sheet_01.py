@@ -222,7 +222,7 @@ check_even_discount = Check(
         ),
     ],
     hint="the difference of the two values of `state` is a function of gamma that changes its sign once.",
-    says="the discount at which two chains are worth the same, to six digits, on three pairs.",
+    says="the discount at which two chains are worth the same, on three pairs.",
     needs=[check_exact_value],
     tolerance=1e-6,
 )
@@ -352,7 +352,7 @@ check_average_reward = Check(
         ),
     ],
     hint="print P, r and mu: each row of P sums to 1, mu @ P is mu, and mu sums to 1.",
-    says="the average reward of a policy, for 2 and for 3 actions: all three faults are found.",
+    says="the average reward of a policy, for 2 and 3 actions: all three faults found.",
 )
 
 

@@ -101,7 +101,7 @@ check_batch_td_step = Check(
         ("this is the change alone: add it to the old v.", lambda v, s, r, g, a: _batch(v, s, r, g, a) - v),
     ],
     hint="work out one state's mean TD error by hand.",
-    says="one batch iteration moves every state by its own mean TD error, all from the same old table.",
+    says="each state moves by its own mean TD error, all from one old table.",
 )
 
 
@@ -242,7 +242,7 @@ check_iterations_needed = Check(
         ),
     ],
     hint="each iteration multiplies the bound by |1 - alpha| + alpha gamma. How often, until it is at most `wanted`?",
-    says="the number of iterations that the bound promises, and np.inf where it promises nothing.",
+    says="the iterations that the bound promises; np.inf where it promises nothing.",
 )
 
 

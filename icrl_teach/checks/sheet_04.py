@@ -152,7 +152,7 @@ check_lengthen = Check(
         ("the root is missing: the number's square must fill the gap.", _appended(lambda a: (a**2).max() - a**2)),
     ],
     hint="1 = the state scores highest with itself, 0 = it does not. Of equally long arrows the nearest is oneself.",
-    says="all arrows are equally long now, so each is nearest to itself, and nothing old was lost.",
+    says="all arrows are equally long now, each nearest to itself, and nothing is lost.",
 )
 
 
@@ -232,7 +232,7 @@ check_mend_layer = Check(
         ),
     ],
     hint="write the suspect's change as (1 - q) times the right change, plus q times the query's error; q: its weight.",
-    says="two faults of one missing mask: a foreign voice, and too little left for the others.",
+    says="two faults of one missing mask: a foreign voice, too little for the others.",
     needs=[check_softmax_weights],
 )
 

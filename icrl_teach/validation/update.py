@@ -71,6 +71,8 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
     }
     for cell in notebook.cells:
         keep = {key: cell.metadata[key] for key in ("tags", "nbgrader") if key in cell.metadata}
+        if "hide-input" in keep.get("tags", []):  # the site's word for it; this is JupyterLab's
+            keep["jupyter"] = {"source_hidden": True}
         cell.metadata = NotebookNode(keep)
     return number_widgets(nbformat.from_dict(notebook))
 

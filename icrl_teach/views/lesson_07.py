@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
@@ -137,17 +138,15 @@ def _words(error: float) -> str:
     return "below 1e-9" if error < 1e-9 else "over 1e6" if error > 1e6 else f"{error:.3f}"
 
 
-def fault_table(error: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]]) -> str:
-    """A line a fault: its error after five depths, its growth from layer 39 to 40, its range at layer 300 elsewhere."""
-    depths = (1, 2, 5, 40, 300)
-    lines = ["after layer       " + "".join(f"{depth:>11}" for depth in depths) + "   40/39"]
+def fault_table(error: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]]) -> pd.DataFrame:
+    """A row a fault: its error after five depths, its growth from layer 39 to 40, its range at layer 300 elsewhere."""
+    rows = {}
     for name, e in error.items():
-        lines.append(f"{name:18}" + "".join(f"{_words(e[depth]):>11}" for depth in depths) + f"{e[40] / e[39]:8.1f}")
-    lines.append(f"on {len(others)} others, after layer 300, smallest and largest:")
-    for name in error:
         last = [other[name][300] for other in others]
-        lines.append(f"{name:18}" + "".join(f"{_words(end(last)):>11}" for end in (min, max)))
-    return "\n".join(lines)
+        rows[name] = {f"layer {depth}": _words(e[depth]) for depth in (1, 2, 5, 40, 300)}
+        rows[name] |= {"40/39": f"{e[40] / e[39]:.1f}"}
+        rows[name] |= {f"{which} of {len(others)}": _words(end(last)) for which, end in (("least", min), ("most", max))}
+    return pd.DataFrame(rows).T
 
 
 def fault_picture(error: Mapping[str, np.ndarray]) -> Picture:

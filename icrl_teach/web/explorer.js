@@ -187,12 +187,13 @@ export function mount(root, given = {}, changed = () => {}) {
     tourText,
     element("button", { type: "button", class: "icrl-back", onclick: () => go(state.tour, state.step - 1) }, "Back"), " ",
     element("button", { type: "button", class: "icrl-next", onclick: () => go(state.tour, state.step + 1) }, "Next"));
-  const answers = element("div", { class: "icrl-picture" },
+  const arrows = element("span", {}, "An arrow: where the walker goes from there; without one, anywhere. ");
+  const answers = element("div", { class: "icrl-part" },
     element("h3", {}, "What the network answers, after ", element("span", { class: "icrl-layer" }), " layers"), map,
-    element("p", { class: "icrl-small" }, "An arrow: where the walker goes from there; without one, anywhere. A dotted frame: a state that the walk never left, so its answer is a guess."),
+    element("p", { class: "icrl-small" }, arrows, "A dotted frame: a state that the walk never left, so its answer is a guess."),
     range("layer", "layers", 0, 64, 1),
     element("p", {}, play, " ", element("button", { type: "button", onclick: () => set({ layer: (state.layer + 1) % 65 }) }, "One layer on")));
-  const inside = element("div", { class: "icrl-picture" },
+  const inside = element("div", { class: "icrl-part" },
     element("h3", {}, "The prompt: a column for each step, then the queries"), canvas,
     range("column", "column", 0, 1, 1), card,
     element("h3", {}, "Error by depth"), chart);
@@ -206,7 +207,7 @@ export function mount(root, given = {}, changed = () => {}) {
   /** Short: the lake, its tools and the layers at once, all else folded. */
   function short() {
     const more = element("details", {}, element("summary", {}, "More: the prompt and who listens to whom, dials, faults, guided tours"), tours, inside, settings, twin);
-    return [lead, element("div", { class: "icrl-columns" }, answers, element("div", { class: "icrl-picture" }, lakeTools, told, maps)), more];
+    return [lead, element("div", { class: "icrl-columns" }, answers, element("div", { class: "icrl-part" }, lakeTools, told, maps)), more];
   }
 
   function long() {
@@ -420,7 +421,8 @@ export function mount(root, given = {}, changed = () => {}) {
     root.querySelector(`#${id}-column`).max = C - 1;
     for (const update of Object.values(controls)) update();
     say(root.querySelector(".icrl-layer"), state.layer);
-    extra.hidden = lakeTools.hidden = state.world !== "lake";
+    extra.hidden = lakeTools.hidden = arrows.hidden = state.world !== "lake";
+    maps.classList.toggle("icrl-rows", state.world !== "lake");
     say(told, `A walk of ${state.n} steps. Error of the answers: ${shown(ran.errors[0])} before the first layer, ${shown(ran.errors[state.layer])} after ${state.layer}.`);
     const tour = TOURS[state.tour];
     for (const name of ["back", "next"]) root.querySelector(`.icrl-${name}`).hidden = !tour;
