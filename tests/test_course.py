@@ -228,6 +228,8 @@ def test_a_built_wheel_starts_the_course_in_a_fresh_environment(tmp_path):
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "icrl_teach/lab").rglob("*") if path.is_file()}
     assert len(shipped) >= 4 and shipped <= held, "the stylesheet and settings of icrl-teach lab"
     assert {f"icrl_teach/_docs/{name}.md" for name in ("mathematics", "notation", "architecture", "validation")} <= held
+    sheets = {f"icrl_teach/_notebooks/solutions/{path.name}" for path in EXERCISES}
+    assert sheets <= held, "icrl-teach class new writes them; learners' copies hold none"
     fresh = tmp_path / "env"
     venv.create(fresh, symlinks=True)
     python = fresh / "bin" / "python"
