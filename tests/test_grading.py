@@ -12,10 +12,12 @@ import socket
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import submissions
 from guards import EXERCISES, SOLUTIONS
+from icrl_teach.checks.check import SEED
 from icrl_teach.grading import STATUSES, Limits, grade_submission, read_sheet, sandbox
 from icrl_teach.grading.remote import Learner
 from icrl_teach.grading.sandbox import Stopped
@@ -133,6 +135,19 @@ def test_cheats_that_plain_grading_fell_for_get_what_the_answers_deserve(tmp_pat
     assert statuses(by_name) == {"value": "unwritten", **wrong, "chance": "ok"}
     assert "expected numbers, got AlwaysTrue" in by_name["even_discount"].reason
     assert "ValueError: hidden" in by_name["average_reward"].reason
+
+
+def test_an_answer_that_knows_the_learner_s_own_cases_by_heart_is_wrong(tmp_path):
+    check = SOURCE.exercises[0].check
+    cases = [one.args for one in check.cases(np.random.default_rng(SEED))]
+    known = {f"{P.sum():.0f} {r.sum():.6f} {gamma}": check.right(P, r, gamma).tolist() for P, r, gamma in cases}
+    learnt = "import numpy as np\ndef exact_value(P, r, gamma):\n    known = {}\n    return np.array(known[{}])"
+    by_heart = learnt.replace("{}", repr(known), 1).replace("{}", 'f"{P.sum():.0f} {r.sum():.6f} {gamma}"')
+    names = {}
+    exec(by_heart, names)
+    check.judge(names["exact_value"])  # right in the notebook
+    by_name, _ = graded(tmp_path, sheet(value=by_heart))
+    assert by_name["exact_value"].status == "wrong" and "KeyError" in by_name["exact_value"].reason
 
 
 LIBRARY = """

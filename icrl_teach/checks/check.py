@@ -38,6 +38,11 @@ def case(tried: str, *args: Any) -> Case:
     return Case(tried, args)
 
 
+def from_size(rng: np.random.Generator, n: int, more: int = 3) -> int:
+    """A size for a case, drawn: n, or up to `more` larger."""
+    return n + int(rng.integers(more + 1))
+
+
 def unchanged(value: Any) -> Any:
     """What `give` does where learners get the arguments as the oracle does."""
     return value

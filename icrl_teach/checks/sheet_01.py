@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case, graded_hints
+from icrl_teach.checks.check import Case, Check, case, from_size, graded_hints
 from icrl_teach.checks.report import CheckFailed
 
 _MACHINE, _PAY = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]), np.array([3.0, 1.0, -6.0])
@@ -18,8 +18,9 @@ _MACHINE, _PAY = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]), 
 def _value_cases(rng: np.random.Generator) -> list[Case]:
     """The last chain forgets slowly and looks far ahead: a few hundred backups are not enough there."""
     slow = 0.98 * np.eye(4) + 0.02 * rng.dirichlet(np.ones(4), size=4)
+    S = from_size(rng, 5)
     return [
-        case("a random chain of 5 states, gamma = 0.9", rng.dirichlet(np.ones(5), size=5), rng.normal(size=5), 0.9),
+        case(f"a random chain of {S} states, gamma = 0.9", rng.dirichlet(np.ones(S), size=S), rng.normal(size=S), 0.9),
         case("the machine, gamma = 0.5", _MACHINE, _PAY, 0.5),
         case("the machine, gamma = 0", _MACHINE, _PAY, 0.0),
         case("a slow chain of 4 states, gamma = 0.999", slow, rng.normal(size=4), 0.999),
@@ -102,11 +103,19 @@ check_exact_value = Check(
 
 
 def _changed_cases(rng: np.random.Generator) -> list[Case]:
+    S = from_size(rng, 6)
     return [
         case(name, P, r, gamma, _value(P, r + change * np.eye(len(r))[s], gamma))
         for name, P, r, gamma, s, change in (
             ("the machine, gamma = 0.5", _MACHINE, _PAY, 0.5, 1, -2.0),
-            ("a random chain of 6 states, gamma = 0.9", rng.dirichlet(np.ones(6), 6), rng.normal(size=6), 0.9, 4, 0.5),
+            (
+                f"a random chain of {S} states, gamma = 0.9",
+                rng.dirichlet(np.ones(S), S),
+                rng.normal(size=S),
+                0.9,
+                4,
+                0.5,
+            ),
             (
                 "a random chain of 3 states, gamma = 0.95",
                 rng.dirichlet(np.ones(3), 3),
@@ -229,9 +238,10 @@ check_even_discount = Check(
 
 
 def _spread_cases(rng: np.random.Generator) -> list[Case]:
+    S = from_size(rng, 5)
     return [
         case("the machine, gamma = 0.5", _MACHINE, _PAY, 0.5),
-        case("a random chain of 5 states, gamma = 0.9", rng.dirichlet(np.ones(5), size=5), rng.normal(size=5), 0.9),
+        case(f"a random chain of {S} states, gamma = 0.9", rng.dirichlet(np.ones(S), size=S), rng.normal(size=S), 0.9),
         case("a random chain of 4 states, gamma = 0.3", rng.dirichlet(np.ones(4), size=4), rng.normal(size=4), 0.3),
     ]
 
@@ -292,7 +302,7 @@ def _policy_cases(rng: np.random.Generator) -> list[Case]:
             rng.normal(size=(n_actions, n_states)),
             rng.dirichlet(np.ones(n_actions), size=n_states),
         )
-        for n_actions, n_states in ((2, 3), (3, 4))
+        for n_actions, n_states in ((2, 3), (3, from_size(rng, 4)))
     ]
 
 
@@ -357,11 +367,11 @@ check_average_reward = Check(
 
 
 def _lake_cases(rng: np.random.Generator) -> list[Case]:
-    policies = rng.dirichlet(np.ones(2), size=(2, 5))
+    policies, S = rng.dirichlet(np.ones(2), size=(2, 5)), from_size(rng, 7)
     return [
         case("a lake of 5 squares, 2 actions", _lake(rng, 5, 2), policies[0]),
         case("another lake of 5 squares", _lake(rng, 5, 2), policies[1]),
-        case("a lake of 7 squares, 3 actions", _lake(rng, 7, 3), rng.dirichlet(np.ones(3), size=7)),
+        case(f"a lake of {S} squares, 3 actions", _lake(rng, S, 3), rng.dirichlet(np.ones(3), size=S)),
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case, graded_hints
+from icrl_teach.checks.check import Case, Check, case, from_size, graded_hints
 
 Walk = tuple[np.ndarray, np.ndarray]
 
@@ -24,10 +24,11 @@ def _walk(rng: np.random.Generator, n: int, n_states: int) -> Walk:
 
 
 def _batch_cases(rng: np.random.Generator) -> list[Case]:
-    states, rewards = _walk(rng, 15, 4)
+    n = from_size(rng, 15)
+    states, rewards = _walk(rng, n, 4)
     states[-1] = states[0]  # the query state was left before, so that counting it shows
     hand = np.array([0, 1, 2, 1, 0, 1]), np.array([0.0, -1.0, 3.0, -1.0, 2.0])
-    unseen = "a random walk of 15 steps, v with one state that was never left, gamma = 0.6, alpha = 0.5"
+    unseen = f"a random walk of {n} steps, v with one state that was never left, gamma = 0.6, alpha = 0.5"
     return [
         case(
             "v = [1, 2, 3], the walk 0, 1, 2, 1, 0, 1, gamma = 0.8, alpha = 1",
@@ -116,12 +117,13 @@ def _history(states: np.ndarray, rewards: np.ndarray, gamma: float, alpha: float
 
 def _log_cases(rng: np.random.Generator) -> list[Case]:
     by_hand = _history(np.array([0, 1, 2, 1]), np.array([2.0, -1.0, 3.0]), 0.8, 0.5, 3)
-    states, rewards = _walk(rng, 12, 4)
+    n = from_size(rng, 12)
+    states, rewards = _walk(rng, n, 4)
     states[4] = states[5]  # a step that stays: the state left is the next one, too
     return [
         case("the tables of the walk 0, 1, 2, 1 with rewards 2, -1, 3, gamma = 0.8, alpha = 0.5", by_hand, 0.8, 0.5),
         case(
-            "the tables of 12 steps on 4 states, gamma = 0.7, alpha = 0.3",
+            f"the tables of {n} steps on 4 states, gamma = 0.7, alpha = 0.3",
             *(_history(states, rewards, 0.7, 0.3, 4), 0.7, 0.3),
         ),
     ]
@@ -247,12 +249,13 @@ check_iterations_needed = Check(
 
 
 def _targets_cases(rng: np.random.Generator) -> list[Case]:
-    states, rewards = _walk(rng, 9, 4)
+    n = from_size(rng, 9)
+    states, rewards = _walk(rng, n, 4)
     short = np.array([1.0, 2.0, 3.0]), np.array([0, 1, 2, 1]), np.array([0.0, -1.0, 3.0])
     v = rng.normal(size=4)
     return [
         case("v = [1, 2, 3], the walk 0, 1, 2, 1 with rewards 0, -1, 3, gamma = 0.5, m = 2", *short, 0.5, 2),
-        case("a random walk of 9 steps, gamma = 0.7, m = 3", v, states, rewards, 0.7, 3),
+        case(f"a random walk of {n} steps, gamma = 0.7, m = 3", v, states, rewards, 0.7, 3),
         case("the same walk, m = 1", v, states, rewards, 0.7, 1),
         case("the same walk, m = 20, longer than the walk", v, states, rewards, 0.7, 20),
     ]
@@ -333,9 +336,10 @@ check_m_step_targets = Check(
 
 
 def _limit_cases(rng: np.random.Generator) -> list[Case]:
-    states, rewards = _walk(rng, 15, 4)
+    n = from_size(rng, 15)
+    states, rewards = _walk(rng, n, 4)
     return [
-        case(f"a random walk of 15 steps, gamma = 0.7, m = {m}, five states", states, rewards, 0.7, m, 5)
+        case(f"a random walk of {n} steps, gamma = 0.7, m = {m}, five states", states, rewards, 0.7, m, 5)
         for m in (3, 1, 30)
     ]
 

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case, graded_hints
+from icrl_teach.checks.check import Case, Check, case, from_size, graded_hints
 from icrl_teach.checks.report import CheckFailed
 
 SMALL = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 2.0]]), np.array([2.0, -1.0, 3.0])
@@ -28,7 +28,7 @@ def _random(rng: np.random.Generator, n: int, d: int) -> tuple[np.ndarray, np.nd
 def _lstd_cases(rng: np.random.Generator) -> list[Case]:
     return [
         case(f"{len(x)} positions, {x.shape[1]} features, gamma = {gamma}", x, r, gamma)
-        for (x, r), gamma in ((SMALL, 0.5), (_random(rng, 12, 3), 0.7), (_random(rng, 15, 4), 0.5))
+        for (x, r), gamma in ((SMALL, 0.5), (_random(rng, from_size(rng, 12), 3), 0.7), (_random(rng, 15, 4), 0.5))
     ]
 
 
@@ -145,7 +145,7 @@ def _settles_cases(rng: np.random.Generator) -> list[Case]:
     (x, r), small = _random(rng, 14, 4), np.array([1.0, 1.0, 1.0, 0.01])
     return [
         case(f"{len(x)} positions, {x.shape[1]} features, gamma = {gamma}", x, r, gamma)
-        for x, r, gamma in ((*SMALL, 0.5), (*_random(rng, 9, 3), 0.8), (x * small, r, 0.6))
+        for x, r, gamma in ((*SMALL, 0.5), (*_random(rng, from_size(rng, 9), 3), 0.8), (x * small, r, 0.6))
     ]
 
 
@@ -252,7 +252,7 @@ DISCOUNTS = (0.3, 0.6, 0.9)
 def _reward_cases(rng: np.random.Generator) -> list[Case]:
     """Rings with a few jumps: they forget slowly, so that each further column counts."""
     cases = []
-    for n, k in ((7, 1), (9, 2), (12, 4)):
+    for n, k in ((7, 1), (from_size(rng, 9), 2), (12, 4)):
         P = 0.8 * np.roll(np.eye(n), 1, axis=1) + 0.2 * rng.dirichlet(np.ones(n), size=n)
         cases.append(case(f"{n} states, k = {k}", P, rng.normal(size=n), k))
     return cases

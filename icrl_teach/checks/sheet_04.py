@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case, graded_hints
+from icrl_teach.checks.check import Case, Check, case, from_size, graded_hints
 from icrl_teach.checks.report import CheckFailed
 
 hint = graded_hints(
@@ -31,7 +31,7 @@ def _weight_cases(rng: np.random.Generator) -> list[Case]:
     return [
         *(
             case(f"{q} queries, {n} sources, beta = {b}", rng.standard_normal((q, d)), rng.standard_normal((n, d)), b)
-            for q, n, d, b in ((3, 4, 2, 1.6), (4, 4, 3, 0.7))
+            for q, n, d, b in ((3, from_size(rng, 4), 2, 1.6), (4, 4, 3, 0.7))
         ),
         case("3 queries, 3 sources, beta = 1, scores up to 1200", *large, 1.0),
     ]
@@ -105,7 +105,11 @@ def _longer_cases(rng: np.random.Generator) -> list[Case]:
     """States of which the short ones listen to longer neighbours, at every beta."""
     return [
         case(f"{len(x)} states with {x.shape[1]} features", x)
-        for x in (np.array([[1.0], [2.0], [-0.5]]), rng.normal(size=(6, 2)), rng.normal(size=(8, 3)) * [0.1, 1.0, 3.0])
+        for x in (
+            np.array([[1.0], [2.0], [-0.5]]),
+            rng.normal(size=(6, 2)),
+            rng.normal(size=(8, 3)) * [0.1, 1.0, 3.0],
+        )
     ]
 
 
@@ -159,7 +163,7 @@ check_lengthen = Check(
 def _mend_cases(rng: np.random.Generator) -> list[Case]:
     """Old values, and what a layer made of them in which the query taught, too."""
     cases = []
-    for n, d, gamma, beta in ((3, 2, 0.5, 1.5), (6, 3, 0.9, 0.8)):
+    for n, d, gamma, beta in ((3, 2, 0.5, 1.5), (from_size(rng, 6), 3, 0.9, 0.8)):
         v, x, r = rng.standard_normal(n + 1), rng.standard_normal((n + 1, d)), rng.standard_normal(n)
         while _weights(x, x, beta)[:, -1].max() > 0.95:  # hardly anything of the others would be left to mend from
             x = rng.standard_normal((n + 1, d))

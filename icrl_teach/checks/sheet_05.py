@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from icrl_teach.checks.check import Case, Check, case, graded_hints
+from icrl_teach.checks.check import Case, Check, case, from_size, graded_hints
 
 Layer = Callable[[np.ndarray], np.ndarray]
 
@@ -33,7 +33,7 @@ def _operators(rng: np.random.Generator, n_states: int, own: float) -> tuple[np.
 def _layer_cases(rng: np.random.Generator) -> list[Case]:
     return [
         case(f"{n} states, gamma = {gamma}, alpha = {alpha}", *_operators(rng, n, 0.4), gamma, alpha)
-        for n, gamma, alpha in ((2, 0.5, 1.0), (4, 0.9, 0.7), (3, 0.6, 1.5))
+        for n, gamma, alpha in ((2, 0.5, 1.0), (from_size(rng, 4), 0.9, 0.7), (3, 0.6, 1.5))
     ]
 
 
@@ -74,7 +74,7 @@ def _box(M: np.ndarray, Q: np.ndarray, rho: np.ndarray, gamma: float) -> Layer:
 def _box_cases(rng: np.random.Generator) -> list[Case]:
     return [
         case(f"a layer of {n} states", _box(*_operators(rng, n, 0.5), rng.normal(size=n), gamma), n)
-        for n, gamma in ((2, 0.5), (4, 0.9))
+        for n, gamma in ((2, 0.5), (from_size(rng, 4), 0.9))
     ]
 
 
@@ -137,7 +137,11 @@ check_open_layer = Check(
 def _wrong_cases(rng: np.random.Generator) -> list[Case]:
     """Layers of which one cell of M is wrong: on the diagonal, beside it, too large and too small."""
     cases = []
-    for n, gamma, row, column, wrong in ((3, 0.5, 0, 2, 0.9), (4, 0.8, 3, 1, -0.25), (3, 0.9, 1, 1, 0.05)):
+    for n, gamma, row, column, wrong in (
+        (3, 0.5, 0, 2, 0.9),
+        (from_size(rng, 4), 0.8, 3, 1, -0.25),
+        (3, 0.9, 1, 1, 0.05),
+    ):
         M, Q = _operators(rng, n, 0.5)
         typed = M.copy()
         typed[row, column] = wrong
