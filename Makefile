@@ -8,7 +8,7 @@ COURSE ?= my-course
 # Jupyter refuses root unless told otherwise; in a container one usually is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test demo lint bench mutants notebooks exercises picture wheelhouse slides site site-serve site-test clean
+.PHONY: lab test demo lint bench mutants notebooks exercises picture wheelhouse slides site site-serve site-test hub-test clean
 
 lab: .venv/.lab
 	$(BIN)/icrl-teach doctor
@@ -67,6 +67,10 @@ site-serve: site
 site-test: .venv/.site
 	$(BIN)/python -m pytest tests/site -n 2 -q
 
+# A real JupyterHub on loopback, as deploy/ configures it: three learners in three browsers.
+hub-test: .venv/.hub deploy/node_modules/.package-lock.json
+	$(BIN)/python -m pytest tests/hub -q
+
 .venv/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "This course needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 ..."; exit 2; }
@@ -85,6 +89,14 @@ site-test: .venv/.site
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[site]"
 	@touch $@
 
+.venv/.hub: .venv/.test
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[hub]"
+	@touch $@
+
+deploy/node_modules/.package-lock.json: deploy/package-lock.json
+	npm ci --prefix deploy --no-audit --no-fund --loglevel=error
+	@touch $@
+
 site/node_modules/.package-lock.json: site/package-lock.json
 	npm ci --prefix site --no-audit --no-fund --loglevel=error
 	@touch $@
@@ -94,5 +106,5 @@ tools/slides/node_modules/.package-lock.json: tools/slides/package-lock.json
 	@touch $@
 
 clean:
-	rm -rf build/site build/site-source build/frames site/node_modules build/slides tools/slides/node_modules
+	rm -rf build/site build/site-source build/frames site/node_modules build/slides tools/slides/node_modules deploy/node_modules
 	rm -rf .venv .hypothesis .ruff_cache .mypy_cache .coverage*

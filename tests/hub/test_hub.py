@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from running import ask, running_hub, wait_until
 
 from patience import PATIENCE
-from running import ask, running_hub, wait_until
 from test_browser import CHROMIUM, FLAGS, IDLE
 
 MILLISECONDS = 1000 * PATIENCE

@@ -25,7 +25,10 @@ def test_as_it_comes_each_learner_gets_a_system_user(tmp_path, monkeypatch):
     assert config.JupyterHub.spawner_class == "systemdspawner.SystemdSpawner"
     assert config.SystemdSpawner.dynamic_users is True and config.SystemdSpawner.disable_user_sudo is True
     assert config.Authenticator.admin_users == {"ada", "grace"}
-    assert config.JupyterHub.authenticator_class == "native_login.Authenticator" and "open_signup" not in config.NativeAuthenticator
+    assert (
+        config.JupyterHub.authenticator_class == "native_login.Authenticator"
+        and "open_signup" not in config.NativeAuthenticator
+    )
     assert config.Spawner.mem_limit == "2G" and config.Spawner.cpu_limit == 1.0
     assert config.JupyterHub.bind_url == "http://127.0.0.1:8000"  # never the whole network by itself
     assert (tmp_path / "state").stat().st_mode & 0o077 == 0  # the database and the secret are the hub's alone
