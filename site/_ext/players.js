@@ -63,6 +63,12 @@ function stored({ folder, dials, values, frames }) {
   };
 }
 
+/** What scrolls sideways can be reached by keyboard, and only then. */
+function reachable(box) {
+  const tell = () => box.scrollWidth > box.clientWidth ? box.setAttribute("tabindex", "0") : box.removeAttribute("tabindex");
+  new ResizeObserver(tell).observe(box);
+}
+
 /** Put the dials in the place of the first picture, which stands in the page for readers without JavaScript. */
 function play(root) {
   const data = JSON.parse(root.querySelector("script").textContent);
@@ -74,7 +80,7 @@ function play(root) {
   const frame = element("div", { class: "icrl-frame", role: "group", "aria-label": "Picture; it scrolls sideways on a narrow screen" });
   picture.replaceWith(frame);
   frame.append(picture);
-  new ResizeObserver(() => (frame.tabIndex = frame.scrollWidth > frame.clientWidth ? 0 : -1)).observe(frame);
+  [frame, el.querySelector("pre")].forEach(reachable);
   const watch = new IntersectionObserver((seen) => {
     if (!seen.some((each) => each.isIntersecting)) return;
     watch.disconnect();
