@@ -56,7 +56,7 @@ GRIDS: dict[str, dict[str, list[float]]] = {
 }  # fmt: skip
 
 # Folders of the package that no view stands on: an edit there draws no frame anew.
-APART = {"checks", "classroom", "cli", "grading", "lab", "validation", "web"}
+APART = {"checks", "classroom", "cli", "grading", "lab", "validation"}
 
 
 @dataclass(frozen=True)
