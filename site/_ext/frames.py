@@ -212,7 +212,7 @@ def player(stem: str, call: Call, chosen: Mapping[str, Iterable[float]], sources
     said = json.dumps([call.source, call.cell, grid, DPI, sources])
     made = Player(stem, call, grid, f"{stem}-{hashlib.sha256(said.encode()).hexdigest()[:12]}")
     if made.count > MAX_FRAMES:
-        raise ValueError(f"{stem}: {made.count} frames; a page has at most {MAX_FRAMES}: choose a coarser grid")
+        raise ValueError(f"{stem}: {made.count} frames; a page has at most {MAX_FRAMES}: choose fewer places in GRIDS")
     return made
 
 
