@@ -22,7 +22,7 @@ from icrl_teach.cli import main
 from icrl_teach.grading import grade_submission, read_sheet
 from patience import PATIENCE
 
-FOLDERS = ("icrl_teach", "lessons", "solutions", "exercises", "tests", "tools", "docs")
+FOLDERS = ("icrl_teach", "lessons", "solutions", "exercises", "tests", "tools", "docs", "site", ".github")
 FILES = ("pyproject.toml", "README.md", "CONTRIBUTING.md", "Makefile", "LICENSE", "CITATION.cff")
 EXERCISES = {  # title -> kind, solution, oracle, mistakes
     "The largest": ("warm-up", "np.max(x)", "sorted(x)[-1]", {"smallest": "np.min(x)", "mean": "np.mean(x)"}),
@@ -35,7 +35,7 @@ EXERCISES = {  # title -> kind, solution, oracle, mistakes
 def checkout(tmp_path_factory):
     """A copy of the checkout, to write in."""
     copy = tmp_path_factory.mktemp("checkout")
-    junk = shutil.ignore_patterns("__pycache__", ".*")
+    junk = shutil.ignore_patterns("__pycache__", "node_modules", ".ipynb_checkpoints")
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, copy / folder, ignore=junk)
     for file in FILES:
