@@ -18,6 +18,7 @@ from typing import Any
 import sheets
 from citations import cited
 from explorer_page import explorer_html
+from myst_nb.sphinx_ import HideCodeCellNode, depart_HideCellInput, visit_HideCellInput
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,8 +147,17 @@ def read(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = json.dumps(notebook)
 
 
+def named_by_its_words(translator: Any, node: HideCodeCellNode) -> None:
+    """A folded cell is called what it shows: the name that myst-nb gives it is another one, for who only hears it."""
+    start = len(translator.body)
+    visit_HideCellInput(translator, node)
+    shown = [part.replace(' aria-label="Toggle hidden content"', "") for part in translator.body[start:]]
+    translator.body[start:] = shown
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Sphinx's door."""
     app.add_config_value("course_home", {}, "env", types=dict)
     app.connect("source-read", read, priority=500)
+    app.add_node(HideCodeCellNode, override=True, html=(named_by_its_words, depart_HideCellInput))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

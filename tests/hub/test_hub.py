@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from running import ask, running_hub, wait_until
 
+from chromium import CHROMIUM
 from patience import PATIENCE
-from test_browser import CHROMIUM, FLAGS, IDLE
+from test_browser import IDLE
 
 MILLISECONDS = 1000 * PATIENCE
 LEARNERS = ("ada", "grace", "emmy")
@@ -51,26 +52,21 @@ def hub(tmp_path_factory, homes):
 
 
 @pytest.fixture(scope="module")
-def pages(hub):
+def pages(hub, browser):
     """A browser of their own for each learner, signed up, logged in, with lesson 00 open."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        opened = {}
-        for learner in LEARNERS:
-            opened[learner] = page = browser.new_context(viewport={"width": 1200, "height": 900}).new_page()
-            page.set_default_timeout(MILLISECONDS)
-            page.goto(f"{hub}/hub/signup")
-            page.fill("#username_input", learner)
-            page.fill("#password_input", PASSWORD)
-            page.fill("#password_confirmation_input", PASSWORD)
-            page.locator("form [type=submit]").click()
-            page.get_by_text("The signup was successful").wait_for()
-            log_in(page, hub, learner, PASSWORD)
-            page.wait_for_function(IDLE)
-        yield opened
-        browser.close()
+    opened = {}
+    for learner in LEARNERS:
+        opened[learner] = page = browser.new_context(viewport={"width": 1200, "height": 900}).new_page()
+        page.set_default_timeout(MILLISECONDS)
+        page.goto(f"{hub}/hub/signup")
+        page.fill("#username_input", learner)
+        page.fill("#password_input", PASSWORD)
+        page.fill("#password_confirmation_input", PASSWORD)
+        page.locator("form [type=submit]").click()
+        page.get_by_text("The signup was successful").wait_for()
+        log_in(page, hub, learner, PASSWORD)
+        page.wait_for_function(IDLE)
+    return opened
 
 
 def log_in(page, hub, learner, password):
