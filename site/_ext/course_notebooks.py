@@ -90,17 +90,6 @@ def still(state: dict[str, Any], output: dict[str, Any]) -> str:
     )
 
 
-def picture(output: dict[str, Any]) -> None:
-    """A stored picture with its alternative text, which readers of HTML get only from an img."""
-    alt = output.get("metadata", {}).get("image/png", {}).get("alt")
-    if alt is not None and "text/html" not in output["data"]:
-        data = text_of(output["data"]["image/png"]).replace("\n", "")
-        as_html(
-            output,
-            f'<img class="icrl-picture" alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">',
-        )
-
-
 def without_kernel(notebook: Notebook, docname: str) -> None:
     """Replace what needs a kernel, in place."""
     known = states(notebook)
@@ -116,8 +105,6 @@ def without_kernel(notebook: Notebook, docname: str) -> None:
             text = ANCHOR.sub(lambda found: f"{found[1]}{found[2].lower()})", text_of(cell["source"]))
             cell["source"] = cited(text)
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                picture(output)
             if output["output_type"] == "stream":  # the stored run was nobody's: a reader may have chosen
                 output["text"] = UNSAID.sub("", text_of(output["text"]))
     notebook["metadata"].pop("widgets", None)
