@@ -40,7 +40,13 @@ def test_a_run_works_outside_the_main_thread():
     assert done[0].steps == 1
 
 
-WORKER = """
+STOCK = {
+    "architecture": "stock", "tied": False, "width": 8, "n_heads": 2, "n_layers": 2, "d": 6, "n_tasks": 8,
+    "n_steps": 3, "warmup": 0, "seeds": (0, 1), "evaluate_every": 1,
+}  # fmt: skip
+WORKER = (
+    f"STOCK = {STOCK!r}"
+    + """
 import os, signal, sys
 from pathlib import Path
 import torch
@@ -66,22 +72,12 @@ try:
 except Exception as error:
     failure = type(error).__name__
 again = engine.pretrain(config, progress=False)
+stock = engine.pretrain(engine.PretrainConfig(**STOCK), progress=False)
 torch.save({"parameters": result.parameters, "history": result.history, "writes": len(write),
-            "stopped": stopped.steps, "failure": failure, "again": again.parameters}, folder / f"rank{rank}.pt")
+            "stopped": stopped.steps, "failure": failure, "again": again.parameters,
+            "stock": [stock.parameters, stock.history]}, folder / f"rank{rank}.pt")
 """
-
-
-STOCK = {
-    "architecture": "stock", "tied": False, "width": 8, "n_heads": 2, "n_layers": 2, "d": 6, "n_tasks": 8,
-    "n_steps": 3, "warmup": 0, "seeds": (0, 1), "evaluate_every": 1,
-}  # fmt: skip
-STOCK_WORKER = f"""
-import os, sys
-import torch
-from icrl_teach.pretraining import PretrainConfig, pretrain
-result = pretrain(PretrainConfig(**{STOCK!r}), progress=False)
-torch.save([result.parameters, result.history], f"{{sys.argv[1]}}/stock{{os.environ['RANK']}}.pt")
-"""
+)
 
 
 def torchrun(script: Path, folder: Path) -> dict[str, str]:
@@ -105,13 +101,20 @@ def torchrun(script: Path, folder: Path) -> dict[str, str]:
     return logs
 
 
-def test_two_processes_take_the_step_of_one(tmp_path):
-    script = tmp_path / "worker.py"
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """What two processes found (an entry each), what they wrote to stderr, and their folder."""
+    folder = tmp_path_factory.mktemp("together")
+    script = folder / "worker.py"
     script.write_text(WORKER)
-    logs = torchrun(script, tmp_path)
+    logs = torchrun(script, folder)
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)], logs, folder
+
+
+def test_two_processes_take_the_step_of_one(together):
+    ranks, logs, folder = together
     config = PretrainConfig(n_steps=1, n_tasks=32, seeds=(0, 1), clip=0.05, warmup=0)
     alone = pretrain(config, progress=False)
-    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     for found in ranks:
         for name, p in alone.parameters.items():
             assert (found["parameters"][name] - p).abs().max() < 1e-6
@@ -120,20 +123,17 @@ def test_two_processes_take_the_step_of_one(tmp_path):
     assert torch.equal(ranks[0]["parameters"]["A"], ranks[1]["parameters"]["A"])
     assert [found["writes"] for found in ranks] == [1, 0]
     assert [found["stopped"] for found in ranks] == [3, 3]  # Ctrl-C reached one of them; both left together
-    assert torch.equal(load_result(tmp_path / "one.pt").parameters["V"], ranks[0]["parameters"]["V"])
+    assert torch.equal(load_result(folder / "one.pt").parameters["V"], ranks[0]["parameters"]["V"])
     assert [logs[rank].count(" 0/1 [") for rank in "01"] == [1, 0]  # and one bar
     # One failed, and the other was cut off instead of waiting for ever; then they formed a group anew.
     assert [found["failure"] for found in ranks] == ["RuntimeError", "ArithmeticError"]
     assert all(torch.equal(found["again"]["A"], ranks[0]["parameters"]["A"]) for found in ranks)
 
 
-def test_two_processes_train_a_stock_network_as_one_does(tmp_path):
+def test_two_processes_train_a_stock_network_as_one_does(together):
     """Judged by its errors: a key's bias has no gradient but rounding, which Adam makes a step of."""
-    script = tmp_path / "worker.py"
-    script.write_text(STOCK_WORKER)
-    torchrun(script, tmp_path)
     alone = pretrain(PretrainConfig(**STOCK), progress=False).history
-    (first, history), (second, _) = (torch.load(tmp_path / f"stock{rank}.pt", weights_only=True) for rank in (0, 1))
+    (first, history), (second, _) = (found["stock"] for found in together[0])
     assert all(torch.equal(first[name], p) for name, p in second.items())
     for name in ("loss", "error"):
         for seed in (0, 1):
