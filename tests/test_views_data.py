@@ -235,6 +235,18 @@ def test_lesson_10_each_panel_holds_one_kind_of_weight_of_every_seed():
         assert np.isclose(path[2, -1], np.mean(kind))
 
 
+def test_lesson_10_the_recorded_free_run_is_one_that_shows_what_the_lesson_says():
+    from icrl_teach.views.lesson_10 import recorded
+
+    V = recorded().free.astype(float)
+    row = V[8, 6:]
+    assert V.shape == (9, 9) and row @ (1, 1, -1) / np.linalg.norm(row) / 3**0.5 > 0.95
+    assert np.abs(V[8, :6]).max() < 0.25  # and reads nothing from the features
+    block = V[:6, :6]
+    assert block.diagonal().mean() < -0.5 < block[~np.eye(6, dtype=bool)].mean()  # a minus on the diagonal
+    assert 0 < np.abs(V[7]).max() < 0.25  # the noise of the start
+
+
 def test_lesson_11_a_small_share_kept_brings_what_two_shops_differ_by():
     from icrl_teach.views.lesson_11 import ENTRY, GOES_TO, exact_gains, the_shop
 
