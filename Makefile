@@ -72,8 +72,8 @@ hub-test: .venv/.hub deploy/node_modules/.package-lock.json
 	$(BIN)/python -m pytest tests/hub -q
 
 .venv/.venv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "This course needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 ..."; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5))' || \
+		{ echo "This course needs Python 3.11.5 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 ..."; exit 2; }
 	$(PYTHON) -m venv .venv
 	@touch $@
 

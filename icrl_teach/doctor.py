@@ -34,7 +34,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 def check_python() -> Check:
     """Whether this Python is new enough for the course."""
     found = f"{sys.version.split()[0]} ({sys.executable})"
-    return Check("Python", sys.version_info >= (3, 11), found, "install Python 3.11 or newer")
+    return Check("Python", sys.version_info >= (3, 11, 5), found, "install Python 3.11.5 or newer")
 
 
 def check_package(requirement: str) -> Check:

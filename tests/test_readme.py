@@ -24,6 +24,14 @@ def test_the_library_in_ten_lines_runs_and_says_true():
     assert abs(estimate - exact) < 0.5
 
 
+def test_one_version_of_python_is_asked_for_everywhere():
+    (asked,) = re.findall(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for name in ("README.md", "Makefile", "site/index.md", "icrl_teach/doctor.py"):
+        assert set(re.findall(r"Python ([\d.]+) or newer", (ROOT / name).read_text(encoding="utf-8"))) == {asked}, name
+    assert f"({asked.replace('.', ', ')})" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"({asked.replace('.', ', ')})" in (ROOT / "icrl_teach" / "doctor.py").read_text(encoding="utf-8")
+
+
 def test_every_make_target_it_names_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE))
