@@ -173,12 +173,14 @@ def depth_view(layers: int = 4, task: str = CHAIN) -> View:
 
 def lake_figure(squares: np.ndarray, maps: Mapping[str, np.ndarray]) -> Figure:
     """Four maps of the 4 x 4 lake. squares: (V,) those with values; maps: title -> (V,). Holes and goal, never left,
-    stay blank and carry a letter, as does the start."""
+    stay blank and carry a letter, as does the start. In its corner each square has its number, 0 to 15."""
     figure, axes = figures.new_figure(2, 2, size=(9.0, 6.8))
     for ax, (title, values) in zip(axes, maps.items(), strict=True):
         grid = np.full(16, np.nan)
         grid[squares] = values
         figures.heat_map(grid.reshape(4, 4), title=title, xlabel="column", ylabel="row", limit=0.65, ax=ax)
+        for square in range(16):
+            ax.text(square % 4 - 0.46, square // 4 - 0.44, f"{square}", va="top", fontsize=8, color="#444444")
         for square, name in {0: "S", 5: "H", 7: "H", 11: "H", 12: "H", 15: "G"}.items():
             height = square // 4 - (0.3 if name == "S" else 0.0)  # the start has a number, too
             ax.text(square % 4, height, name, ha="center", va="center", fontsize=10, fontweight="bold")

@@ -144,8 +144,9 @@ def fault_table(error: Mapping[str, np.ndarray], others: Sequence[Mapping[str, n
     for name, e in error.items():
         last = [other[name][300] for other in others]
         rows[name] = {f"layer {depth}": _words(e[depth]) for depth in (1, 2, 5, 40, 300)}
-        rows[name] |= {"40/39": f"{e[40] / e[39]:.1f}"}
-        rows[name] |= {f"{which} of {len(others)}": _words(end(last)) for which, end in (("least", min), ("most", max))}
+        rows[name] |= {"40 over 39": f"{e[40] / e[39]:.1f}"}
+        ends = (("least", min), ("most", max))
+        rows[name] |= {f"300: {which} of {len(others)}": _words(end(last)) for which, end in ends}
     return pd.DataFrame(rows).T
 
 

@@ -189,7 +189,7 @@ export function mount(root, given = {}, changed = () => {}) {
     element("button", { type: "button", class: "icrl-next", onclick: () => go(state.tour, state.step + 1) }, "Next"));
   const arrows = element("span", {}, "An arrow: where the walker goes from there; without one, anywhere. ");
   const answers = element("div", { class: "icrl-part" },
-    element("h3", {}, "What the network answers, after ", element("span", { class: "icrl-layer" }), " layers"), map,
+    element("h3", {}, "What the network answers, after ", element("span", { class: "icrl-layer" })), map,
     element("p", { class: "icrl-small" }, arrows, "A dotted frame: a state that the walk never left, so its answer is a guess."),
     range("layer", "layers", 0, 64, 1),
     element("p", {}, play, " ", element("button", { type: "button", onclick: () => set({ layer: (state.layer + 1) % 65 }) }, "One layer on")));
@@ -420,10 +420,10 @@ export function mount(root, given = {}, changed = () => {}) {
     state.column = Math.min(state.column, C - 1);
     root.querySelector(`#${id}-column`).max = C - 1;
     for (const update of Object.values(controls)) update();
-    say(root.querySelector(".icrl-layer"), state.layer);
+    say(root.querySelector(".icrl-layer"), state.layer === 1 ? "1 layer" : `${state.layer} layers`);
     extra.hidden = lakeTools.hidden = arrows.hidden = state.world !== "lake";
     maps.classList.toggle("icrl-rows", state.world !== "lake");
-    say(told, `A walk of ${state.n} steps. Error of the answers: ${shown(ran.errors[0])} before the first layer, ${shown(ran.errors[state.layer])} after ${state.layer}.`);
+    say(told, `A walk of ${state.n} steps. Error of the answers: ${shown(ran.errors[0])} before the first layer, ${shown(ran.errors[state.layer])} after ${state.layer}. (The root mean square distance from the exact values, over the states that the walk left.)`);
     const tour = TOURS[state.tour];
     for (const name of ["back", "next"]) root.querySelector(`.icrl-${name}`).hidden = !tour;
     tourText.hidden = !tour;
