@@ -13,9 +13,11 @@ from icrl_teach import (
     certainty_equivalence_value,
     empirical_operators,
     fixed_point,
+    mrp_from_env,
     one_hot,
     operator_td,
     random_features,
+    rollout,
     sample_family,
     td_parameters,
     time_shift,
@@ -161,6 +163,46 @@ def test_where_one_state_pays_forward_and_backward_agree_there_on_a_closed_walk(
     back, _ = turned_round(states, rewards, 0.8, closed=True)
     assert ahead[3] == pytest.approx(back[3], abs=1e-10)
     assert np.abs(ahead - back).max() > 1e-3  # and only there
+
+
+@pytest.fixture(scope="module")
+def lake():
+    """Sheet 07's frozen lake, its exact value, and the chain that its log shows: P and r of the states left."""
+    good = [0, 3, 3, 3, 0, 0, 0, 0, 3, 1, 0, 0, 0, 2, 1, 0]
+    policy = np.full((16, 4), 0.15)
+    policy[range(16), good] = 0.55
+    rules, log = mrp_from_env("FrozenLake-v1", policy, 0.9), rollout("FrozenLake-v1", policy, 1200, seed=0)
+    came, visits = np.zeros((16, 16)), np.bincount(log.states[:-1], minlength=16)
+    np.add.at(came, (log.states[:-1], log.states[1:]), 1)
+    left = np.flatnonzero(visits)
+    paid = np.bincount(log.states[:-1], weights=log.rewards, minlength=16)
+    return rules, left, came[left] / visits[left, None], paid[left] / visits[left]
+
+
+def test_on_the_lake_of_sheet_07_the_luck_lies_in_the_steps_from_square_10(lake):
+    """Of all squares, that row put right makes the error smallest; the goals from 14 were as many as is usual."""
+    rules, left, P, r = lake
+    exact = rules.value()[left]
+    errors = {}
+    for square in left:
+        told, rewards = P.copy(), r.copy()
+        told[left == square], rewards[left == square] = rules.transition[square], rules.reward[square]
+        value = np.linalg.solve(np.eye(len(left)) - 0.9 * told[:, left], rewards)
+        errors[square] = np.abs(value - exact).max()
+    assert min(errors, key=errors.get) == 10 and errors[10] < 0.5 * min(e for s, e in errors.items() if s != 10)
+    assert P[left == 10, 14] == pytest.approx(7 / 13) and rules.transition[10, 14] == pytest.approx(17 / 60)
+    assert r[left == 14] * 18 == pytest.approx(5) and rules.reward[14] * 18 == pytest.approx(5.1)
+
+
+def test_on_the_lake_of_sheet_07_the_turned_network_has_a_limit_of_its_own(lake):
+    """The true chain run backwards, B = D^-1 P^T D: its value is 0.076 off, so no log is long enough."""
+    rules, left, _, _ = lake
+    visits = rules.stationary_distribution()[left]
+    backwards = rules.transition[np.ix_(left, left)].T * visits / visits[:, None]
+    turned = np.linalg.solve(np.eye(len(left)) - 0.9 * backwards, rules.reward[left])
+    gap = turned - rules.value()[left]
+    assert np.abs(gap).max() == pytest.approx(0.0757, abs=1e-4)
+    assert gap[left == 14] == pytest.approx(0, abs=1e-12) and gap[left == 10] == pytest.approx(gap.min())
 
 
 @pytest.mark.parametrize("seed", range(8))
