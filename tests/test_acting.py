@@ -316,21 +316,23 @@ def greedy_returns(env, limit, layers, rounds, steps, seeds=5, **how):
     mdp = mdp_from_env(env)
     network = SoftmaxTransformer.constructed(mdp.reward.size, layers, 0.99)
     runs = [improve_in_context(env, network, rounds, steps, seed=seed, **{**RECIPE, **how}) for seed in range(seeds)]
-    return [policy_return(mdp, run.policy, limit) for run in runs], best_return(mdp, limit)
+    asks = [[r.asks for r in run.rounds] for run in runs]
+    return [policy_return(mdp, run.policy, limit) for run in runs], best_return(mdp, limit), asks
 
 
 def test_slippery_lake_within_0_08_of_the_optimum_on_five_of_five_seeds():
-    returns, best = greedy_returns("FrozenLake-v1", 100, 200, 20, 1000, trials=20)
+    returns, best, asks = greedy_returns("FrozenLake-v1", 100, 200, 20, 1000, trials=20)
     assert all(best - r < 0.08 for r in returns), returns
+    assert max(map(max, asks)) == 4 and {each[-1] for each in asks} == {1}  # lesson 13: up to four, in early rounds
 
 
 def test_the_cliff_in_thirteen_to_seventeen_steps_on_five_of_five_seeds():
-    returns, best = greedy_returns("CliffWalking-v1", 200, 100, 20, 200)
+    returns, best, _ = greedy_returns("CliffWalking-v1", 200, 100, 20, 200)
     assert best == -13.0 and all(-17.0 <= r <= -13.0 for r in returns), returns
 
 
 def test_without_its_means_it_stalls():
     """The plain loop: last round only, the action taken next, nothing imagined. It must not reach the same."""
     plain = {"memory": "last", "follow": "taken", "imagined": None}
-    returns, best = greedy_returns("FrozenLake-v1", 100, 200, 10, 2000, seeds=3, **plain)
+    returns, best, _ = greedy_returns("FrozenLake-v1", 100, 200, 10, 2000, seeds=3, **plain)
     assert sum(best - r < 0.08 for r in returns) <= 1, returns
