@@ -196,18 +196,19 @@ export function mount(root, given = {}, changed = () => {}) {
   const inside = element("div", { class: "icrl-part" },
     element("h3", {}, "The prompt: a column for each step, then the queries"), canvas,
     range("column", "column", 0, 1, 1), card,
-    element("h3", {}, "Error by depth"), chart);
+    element("h3", {}, "Error by depth (root mean square)"), chart);
   const settings = element("div", { class: "icrl-controls" },
     radios("world", "World", WORLDS, () => state.world, (world) => set({ world, layer: 64 })),
     element("fieldset", {}, element("legend", {}, "Dials"), ...DIALS.map((dial) => range(...dial))),
     faults());
+  const measure = "Error: the root mean square distance from the exact values, over the states that the walk left.";
   const lead = element("p", { class: "icrl-lead" }, "A frozen network reads a walk and says what each state is worth. ",
     element("strong", {}, "Weights changed: 0."));
 
   /** Short: the lake, its tools and the layers at once, all else folded. */
   function short() {
     const more = element("details", {}, element("summary", {}, "More: the prompt and who listens to whom, dials, faults, guided tours"), tours, inside, settings, twin);
-    return [lead, element("div", { class: "icrl-columns" }, answers, element("div", { class: "icrl-part" }, lakeTools, told, maps)), more];
+    return [lead, element("div", { class: "icrl-columns" }, answers, element("div", { class: "icrl-part" }, lakeTools, told, element("p", { class: "icrl-small" }, measure), maps)), more];
   }
 
   function long() {
@@ -423,7 +424,7 @@ export function mount(root, given = {}, changed = () => {}) {
     say(root.querySelector(".icrl-layer"), state.layer === 1 ? "1 layer" : `${state.layer} layers`);
     extra.hidden = lakeTools.hidden = arrows.hidden = state.world !== "lake";
     maps.classList.toggle("icrl-rows", state.world !== "lake");
-    say(told, `A walk of ${state.n} steps. Error of the answers: ${shown(ran.errors[0])} before the first layer, ${shown(ran.errors[state.layer])} after ${state.layer}. (The root mean square distance from the exact values, over the states that the walk left.)`);
+    say(told, `A walk of ${state.n} steps. Error of the answers: ${shown(ran.errors[0])} before the first layer, ${shown(ran.errors[state.layer])} after ${state.layer}.`);
     const tour = TOURS[state.tour];
     for (const name of ["back", "next"]) root.querySelector(`.icrl-${name}`).hidden = !tour;
     tourText.hidden = !tour;
