@@ -71,7 +71,8 @@ class Standing:
         """The whole course in one sentence."""
         made, right, passed = (sum(getattr(row, name) for row in self.rows) for name in ("made", "right", "passed"))
         exercises, left = sum(len(row.part.exercises) for row in self.rows), sum(row.left for row in self.rows)
-        return f"{right} of {made} predictions right, {passed} of {exercises} checks passed, about {left} minutes left."
+        time = f"{left} minutes" if left < 180 else f"{round(left / 60)} hours"
+        return f"{right} of {made} predictions right, {passed} of {exercises} checks passed, about {time} left."
 
     def cells(self) -> Iterator[tuple[str, str, str, str]]:
         """What the table shows, row by row."""

@@ -113,6 +113,12 @@ def test_rows_count_what_is_kept(mine, small):
     ]
 
 
+@pytest.mark.parametrize(("left", "told"), [(179, "179 minutes"), (180, "3 hours"), (1906, "32 hours")])
+def test_a_long_way_is_told_in_hours(left, told):
+    part = standing.Part("01", "Values", "01_b.ipynb", left, (), {})
+    assert f"about {told} left." in standing.Standing((standing.Row(part, 0, 0, 0, 0, left, 0),)).summary
+
+
 def test_what_is_next_goes_from_lesson_to_sheet_to_the_end(mine, small):
     assert icrl_teach.progress().next == "lesson 00, Start <here>: lessons/00_a.ipynb"
     for name in ("00-a", "00-b", "01-a", "01-b", "01-c"):
