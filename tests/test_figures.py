@@ -6,12 +6,14 @@ import base64
 from html.parser import HTMLParser
 from io import BytesIO
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
 
 from icrl_teach import figures, widgets
 from icrl_teach.figures import View, bars, chain_diagram, curves, heat_map, new_figure, picture, png_bytes
+from legends import legend_faults
 
 NAMES = {"title": "rising", "xlabel": "layer", "ylabel": "error"}
 
@@ -221,3 +223,51 @@ def test_values_stand_in_their_rows_with_the_interval_of_the_first():
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b", "c"]
     assert ax.get_ylim() == (2.5, -0.5)  # the first row on top
     assert not figures.value_intervals(["a"], {"value": [1.0]}, title="t", xlabel="x").axes[0].collections
+
+
+def test_a_legend_stands_below_its_axes_in_the_picture_wherever_the_lines_are():
+    rng, lines = np.random.default_rng(3), ("frozen softmax Transformer", "batch tabular TD", "LSTD", "best constant")
+    places = set()
+    for _ in range(3):
+        ys = {name: 10.0 ** rng.uniform(-3, 0, 30) for name in lines}
+        figure, (left, right) = new_figure(1, 2)
+        curves(np.arange(30), ys, **NAMES, yscale="log", references={"a floor": 0.1}, ax=left)
+        bars(["one\nof two rows", "two"], {name: y[:2] for name, y in ys.items()}, **NAMES, ax=right)
+        assert legend_faults(figure) == []
+        for ax in (left, right):
+            box = ax.get_legend().get_window_extent()
+            assert box.y1 <= ax.xaxis.label.get_window_extent().y0
+            places.add((ax is left, box.y0.round(3), (box.x0 - ax.bbox.x0).round(3)))
+    assert len(places) == 2  # other numbers, other widths of tick labels, the same places below the axes
+
+
+def test_a_legend_takes_a_stated_corner_or_is_left_out():
+    ys = {"a": [0, 1], "b": [0, 1]}
+    assert legend_faults(curves([0, 1], ys, **NAMES, legend="lower right")) == []
+    assert curves([0, 1], ys, **NAMES, legend=None).axes[0].get_legend() is None
+    assert bars(["x", "y"], ys, **NAMES, legend=None).axes[0].get_legend() is None
+    values = figures.value_intervals(["x", "y"], ys, title="t", xlabel="x", legend=None)
+    assert values.axes[0].get_legend() is None
+    assert curves([0, 1], {"a": [0, 1]}, **NAMES).axes[0].get_legend() is None  # one line is named by the title
+
+
+def test_a_legend_on_a_line_off_the_picture_or_where_matplotlib_guesses_is_seen():
+    ys = {"a": [0, 1], "b": [0, 1]}
+    (fault,) = legend_faults(curves([0, 1], ys, **NAMES, legend="center"))
+    assert fault == "rising: it lies on 2 lines or bars"
+    (fault,) = legend_faults(curves([0, 1], ys, **NAMES, legend="best"))
+    assert fault == "rising: its place turns on the data"
+    figure = curves([0, 1], ys, **NAMES)
+    figure.set_layout_engine("none")
+    figure.axes[0].set_position((0.1, 0.05, 0.8, 0.8))
+    (fault,) = legend_faults(figure)
+    assert fault.startswith("rising: it leaves the picture")
+
+
+def test_a_cell_s_own_legend_does_not_guess_either():
+    with matplotlib.rc_context():
+        figures.use_style()
+        figure, (ax,) = new_figure()
+        ax.plot([0, 1], [1, 0], label="falling")
+        ax.legend()
+        assert legend_faults(figure) == []

@@ -16,6 +16,7 @@ from contrast import pale_words
 from guards import EXERCISES, LESSONS, SOLUTIONS
 from icrl_teach import figures, widgets
 from icrl_teach.validation import config, engine, update
+from legends import legend_faults
 
 WITHOUT_A_SHEET = {"00_start_here"}
 COLUMNS = 88  # of a line of code or print: as many as JupyterLab shows on a screen of 1024 pixels
@@ -89,6 +90,7 @@ def test_every_widget_draws_at_the_ends_and_the_middle_of_each_dial(path):
                 assert any(character.isdigit() for character in view.numbers)
                 assert figures.png_bytes(view.figure).startswith(b"\x89PNG")
                 assert pale_words(view.figure) == []
+                assert legend_faults(view.figure) == []
 
 
 def positions(dial):

@@ -226,7 +226,6 @@ def figure_png(report: ActingReport, env: str) -> bytes:
         references={name: sign * value for name, value in report.references.items()},
     )
     figure.set_size_inches(10.0, 4.2)
-    figure.axes[0].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))  # outside: lines may lie anywhere
     return png_bytes(figure)
 
 

@@ -2,13 +2,16 @@
 
 Every function takes `ax` to draw into one panel of `new_figure(rows, columns)`; without it, it makes its own figure.
 A title states what the picture shows ("the takeaway"); colours are always joined by a second cue (line style, marker,
-hatching or a printed number). Nothing here touches pyplot, so no figure stays open and nothing is global.
+hatching or a printed number). A legend stands below its axes, where no line can be, whatever the data; `legend` names a
+corner in its place, as matplotlib does, or is None for no legend. matplotlib's own choice, the place with the fewest
+points under it, turns on a last digit that differs between processors. Nothing here touches pyplot, so no figure stays
+open and nothing is global.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -17,6 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import Bbox, ScaledTranslation
 
 from icrl_teach._validate import ArrayLike
 from icrl_teach.figures.style import (
@@ -39,12 +43,30 @@ def _panel(ax: Axes | None) -> Axes:
     return ax if ax is not None else new_figure()[1][0]
 
 
-def _finish(ax: Axes, title: str, xlabel: str, ylabel: str) -> Figure:
+def _finish(ax: Axes, title: str, xlabel: str, ylabel: str, legend: str | None = None) -> Figure:
     # y given: the title need not measure the tick labels, a tenth of a redraw
     ax.set_title(greek(title), wrap=True, y=1.0)
     ax.set_xlabel(greek(xlabel))
     ax.set_ylabel(greek(ylabel))
+    if legend == "below":
+        _legend_below(ax)
+    elif legend is not None:
+        ax.legend(loc=cast(Any, legend))
     return ax.figure  # type: ignore[return-value]
+
+
+def _legend_below(ax: Axes) -> None:
+    """A legend under the axis label, in as many columns as the panel's share of the figure holds."""
+    figure, around = cast("Figure", ax.figure), cast("Bbox", ax.get_tightbbox())
+    under = (ax.bbox.y0 - around.y0) / figure.dpi + 0.06  # inches that ticks and label take
+    place = ax.transAxes + ScaledTranslation(0, -under, figure.dpi_scale_trans)
+    look: Any = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": place, "borderaxespad": 0}
+    spec = ax.get_subplotspec()
+    room = figure.bbox.width / (spec.get_gridspec().ncols if spec else 1) - 0.8 * figure.dpi
+    for columns in range(len(ax.get_legend_handles_labels()[1]), 0, -1):
+        legend = ax.legend(ncols=columns, columnspacing=1.4, borderpad=0, **look)
+        if legend.get_window_extent().width <= room:
+            break
 
 
 def curves(
@@ -59,6 +81,7 @@ def curves(
     references: Mapping[str, float] | None = None,
     bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     points: bool = False,
+    legend: str | None = "below",
     ax: Axes | None = None,
 ) -> Figure:
     """Lines over a common x. ys: label -> (len(x),); references: label -> level of a thin horizontal line.
@@ -95,9 +118,8 @@ def curves(
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
         for axis in (ax.xaxis, ax.yaxis):
             _plain_log_labels(axis)
-        if len(ys) + len(references or {}) > 1:
-            ax.legend()
-        return _finish(ax, title, xlabel, ylabel)
+        several = len(ys) + len(references or {}) > 1
+        return _finish(ax, title, xlabel, ylabel, legend if several else None)
 
 
 def above_rounding(y: ArrayLike) -> np.ndarray:
@@ -177,6 +199,7 @@ def bars(
     ylabel: str,
     yscale: str = "linear",
     references: Mapping[str, float] | None = None,
+    legend: str | None = "below",
     ax: Axes | None = None,
 ) -> Figure:
     """Grouped bars: series label -> (len(names),). Hatching tells the series apart without colour."""
@@ -200,9 +223,8 @@ def bars(
         ax.set_xticks(middle, [greek(name) for name in names])
         ax.set_yscale(yscale)
         ax.grid(visible=False, axis="x")
-        if len(series) + len(references or {}) > 1:
-            ax.legend()
-        return _finish(ax, title, xlabel, ylabel)
+        several = len(series) + len(references or {}) > 1
+        return _finish(ax, title, xlabel, ylabel, legend if several else None)
 
 
 def value_intervals(
@@ -212,6 +234,7 @@ def value_intervals(
     *,
     title: str,
     xlabel: str,
+    legend: str | None = "below",
     ax: Axes | None = None,
 ) -> Figure:
     """A row a label, from top to bottom. points: what they are -> (len(labels),), a marker each in every row.
@@ -230,8 +253,7 @@ def value_intervals(
             ax.plot(np.asarray(x), y, linestyle="none", label=greek(name), **look)
         ax.set_yticks(y, labels)
         ax.set_ylim(len(labels) - 0.5, -0.5)
-        ax.legend()
-        return _finish(ax, title, xlabel, "")
+        return _finish(ax, title, xlabel, "", legend)
 
 
 def chain_diagram(

@@ -36,6 +36,7 @@ STYLE: Any = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
     "legend.fontsize": 10,
+    "legend.loc": "upper right",  # "best" turns on a last digit that differs between processors
     "lines.linewidth": 2.0,
     "lines.markersize": 5.5,
     "hatch.linewidth": 0.6,

@@ -145,6 +145,7 @@ def depth_view(layers: int = 4, task: str = CHAIN) -> View:
         title=title,
         xlabel="state",
         ylabel="value v(s)",
+        legend=None,
         ax=left,
     )
     low, high = min(values.min(), exact.min()), max(values.max(), exact.max())

@@ -29,7 +29,7 @@ def value_view(gamma: float, repair: float) -> View:
     both = {"reward today": r, "value": v}
     level = {"average reward / (1 - gamma)": average * horizon}
     title = f"gamma {gamma:.2f} looks about {horizon:.0f} day{'s' if round(horizon) > 1 else ''} ahead"
-    bars(NAMES, both, title=title, xlabel="", ylabel="reward, value", references=level, ax=axes[1])
+    bars(NAMES, both, title=title, xlabel="", ylabel="reward, value", references=level, legend=None, ax=axes[1])
     axes[1].axhline(0.0, color="black", linewidth=0.8)
     axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, fontsize=9, frameon=False)
     listed = ", ".join(f"{name} {_text(x)}" for name, x in zip(NAMES, v, strict=True))

@@ -50,6 +50,7 @@ def stepper_view(k: int = 4, alpha: float = 0.5) -> View:
         title=f"TD error {delta:+.2f}: {change}",
         xlabel="state",
         ylabel="value v(s)",
+        legend=None,
         ax=right,
     )
     right.set_ylim(-3.0, 7.5)

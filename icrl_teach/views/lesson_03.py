@@ -109,8 +109,9 @@ def features_view(d: int = 12, kind: str = "groups", n: int = 3000) -> View:
     figure, (left, right) = figures.new_figure(1, 2, size=(10.5, 3.9), fitted=False)
     lines = {"exact value": v, "best fit": best_fit(kind, d), f"LSTD, {n} steps": learned(kind, d, n)}
     title = f"{kind}, d = {d}: error {fixed:.2f} + {added:.2f} = {fixed + added:.2f}"
-    figures.curves(np.arange(N_STATES), lines, title=title, xlabel="place", ylabel="value", ax=left)
-    left.legend(loc="upper right", frameon=False)
+    figures.curves(
+        np.arange(N_STATES), lines, title=title, xlabel="place", ylabel="value", legend="upper right", ax=left
+    )
     dimensions, fixed_curve, added_curve = error_split(kind, n)
     parts = {"best fit leaves": fixed_curve, "learning adds": added_curve}
     figures.curves(
@@ -120,6 +121,7 @@ def features_view(d: int = 12, kind: str = "groups", n: int = 3000) -> View:
         xlabel="features d",
         ylabel="squared error, weighted by mu",
         yscale="log",
+        legend=None,
         ax=right,
     )
     right.legend(loc="lower left", frameon=True, facecolor="white", edgecolor="none", framealpha=1.0)

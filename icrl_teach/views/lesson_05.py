@@ -42,12 +42,15 @@ def margin_view(gamma: float, tau: float) -> View:
     left.set_xlim(-0.75, 1.06)
     promise = f"Bound holds: at most {bound:.3f} a layer" if C > 0 else "No margin, no promise from the bound"
     curves(layers, lines, title=promise, xlabel="layer", ylabel="largest error to the fixed point",
-           yscale="log", ax=right)  # fmt: skip
+           yscale="log", legend=None, ax=right)  # fmt: skip
     right.set_ylim(1e-8, 10.0)
     right.set_xticks([0, 10, 20, 30])
     right.set_yticks(10.0 ** np.arange(-8, 2, 2), ["1e-8", "1e-6", "1e-4", "0.01", "1"])
     right.yaxis.set_minor_locator(NullLocator())
-    figure.subplots_adjust(left=0.105, right=0.98, bottom=0.14, top=0.9, wspace=0.25)
+    right.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=9.5, columnspacing=1.2, frameon=False
+    )
+    figure.subplots_adjust(left=0.105, right=0.98, bottom=0.2, top=0.9, wspace=0.25)
     found = f"The bound promises at most {bound:.3f} a layer." if C > 0 else "The bound promises nothing."
     alt = (
         f"Left, four bars for the rows of M on the real axis, from 2 M(s, s) - 1 to 1; the lowest begins at "

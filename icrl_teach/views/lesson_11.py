@@ -63,7 +63,6 @@ def decision_picture(
     bars(pages, {"exits": exits}, title="Where they leave", xlabel="", ylabel="per 1,000 sessions", ax=left)
     value_intervals(pages, {"gain": gain}, interval, title="What keeping a tenth would bring",
                     xlabel="euros per 1,000 sessions", ax=right)  # fmt: skip
-    right.legend(loc=(0.4, 0.24))
     return figure
 
 
