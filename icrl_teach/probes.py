@@ -18,6 +18,8 @@ from icrl_teach._validate import Count, Natural, shown
 from icrl_teach.pretraining.batches import Batch, window_prompts
 from icrl_teach.transformer import SoftmaxTransformer
 
+ROUNDING = 1e-5  # of the largest singular value: below it lies what single precision rounds, no input to read from
+
 
 class ProbeScore(NamedTuple):
     """The share of the target's variance that a probe explains in the folds left out: mean and standard deviation."""
@@ -47,7 +49,7 @@ def linear_probe(
     scores = []
     for k in range(n_folds):
         learn, test = fold != k, fold == k
-        weights = np.linalg.lstsq(X[learn], target[learn], rcond=1e-8)[0]
+        weights = np.linalg.lstsq(X[learn], target[learn], rcond=ROUNDING)[0]
         constant = np.square(target[test] - target[learn].mean()).sum()
         if constant == 0:
             raise ValueError(f"target is {shown(float(target[0]))} throughout a fold; there is nothing to explain")

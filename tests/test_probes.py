@@ -136,3 +136,13 @@ def test_scores_of_heads_in_plain_loops():
                         sums["the query"] += e * (i == 5)
                 for name in HEARD:
                     assert abs(scores[name][layer, head, task] - sums[name] / 5) < 1e-12
+
+
+def test_a_probe_does_not_read_the_rounding_of_a_network_in_single_precision():
+    rng = np.random.default_rng(4)
+    X, groups, noise = rng.normal(size=(300, 4)), np.repeat(np.arange(60), 5), rng.normal(size=300)
+    wide = X @ rng.normal(size=(4, 40))  # 40 numbers that hold 4
+    target = X[:, 0] + 3 * noise
+    single = wide.astype(np.float32).astype(float)
+    assert np.linalg.matrix_rank(single) == 40  # what rounding left looks like inputs
+    assert abs(linear_probe(single, target, groups).r2 - linear_probe(X, target, groups).r2) < 1e-6
