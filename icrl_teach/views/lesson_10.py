@@ -181,7 +181,7 @@ def _draw(run: Record, snapshot: int, seed: int, A: np.ndarray, built: np.ndarra
         _draw_matrices(panels["A"], A, built)
     series = {"learned": run.V[snapshot, seed], "constructed": np.array([1.0, 1.0, -1.0])}
     bars(["reward", "target", "value"], series, title="V: the row that writes values", xlabel="reads from memory row",
-         ylabel="weight", ax=panels["V"])  # fmt: skip
+         ylabel="weight", legend="lower left", ax=panels["V"])  # fmt: skip
     panels["V"].set_ylim(-1.4, 1.9)
     panels["V"].set_yticks([-1, 0, 1])
     return figure
