@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,26 +64,40 @@ TOTALS = {"ada": 14.0, "alan": 14.0, "emmy": 6.0, "ludwig": 2.0, "sofia": 0.0, "
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The whole flow once, by the real command line: folder of the class, and what each command printed."""
+    """The whole flow once, by the real command line: folder of the class, and what each command printed.
+
+    What takes only nbgrader's import is called in this process, which has it.
+    """
     here = tmp_path_factory.mktemp("class")
     (here / "roster.csv").write_text(ROSTER, encoding="utf-8")
     uploads(here / "uploads")
+    (here / "class").mkdir()
     printed = {}
-    for name, *arguments in (
-        ("new", "../class", "--roster", "../roster.csv"),
-        ("assign", "01", "--due", "2026-10-01"),
-        ("collect", "../uploads"),
-        ("grade", "01"),
-        ("feedback",),
-        ("export", "--to", "moodle"),
-        ("export", "--to", "canvas"),
+    for run, name, *arguments in (
+        (program, "new", "../class", "--roster", "../roster.csv"),
+        (called, "assign", "01", "--due", "2026-10-01"),
+        (program, "collect", "../uploads"),
+        (program, "grade", "01"),
+        (called, "feedback"),
+        (called, "export", "--to", "moodle"),
+        (called, "export", "--to", "canvas"),
     ):
-        (here / "class").mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "icrl_teach", "class", name, *arguments]
-        done = subprocess.run(command, cwd=here / "class", capture_output=True, text=True, timeout=PATIENCE)
-        assert done.returncode == 0, done.stdout + done.stderr
-        printed[name] = done.stdout
+        with contextlib.chdir(here / "class"):
+            code, printed[name], said = run("class", name, *arguments)
+        assert code == 0, printed[name] + said
     return ClassFolder.at(here / "class"), printed
+
+
+def program(*words):
+    done = subprocess.run(
+        [sys.executable, "-m", "icrl_teach", *words], capture_output=True, text=True, timeout=PATIENCE
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def called(*words):
+    result = CliRunner().invoke(main, words)
+    return result.exit_code, result.stdout, result.stderr
 
 
 def rows(path):
@@ -184,11 +200,19 @@ def pretended(path, sheet, *, seed, student="", **_):
     return Marks(student, sheet.name, tuple(marks))
 
 
+@pytest.fixture(scope="module")
+def assigned(tmp_path_factory):
+    """A class of one sheet that is assigned, to be copied: to make a gradebook takes nbgrader a program of its own."""
+    made = bare_class(tmp_path_factory.mktemp("assigned") / "class", "01")
+    setup.assign(made, made.sheets)
+    return made.root
+
+
 @pytest.fixture
-def course(tmp_path, monkeypatch):
+def course(tmp_path, monkeypatch, assigned):
     """A class of one sheet, graded by what only pretends to."""
     monkeypatch.setattr("icrl_teach.grading.grade_submission", pretended)
-    made = bare_class(tmp_path / "class", "01")
+    made = ClassFolder.at(shutil.copytree(assigned, tmp_path / "class"))
     for student in ("ada", "emmy", "alan"):
         put(tmp_path / "uploads", moodle(student, f"{SHEET}.ipynb"), solved("01"))
     collect(made, tmp_path / "uploads")
@@ -279,19 +303,21 @@ def test_cells_added_after_submissions_are_refused_in_one_line(course):
 
 SERVER = """
 import os, random, sys, time
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-import nbgrader.api, icrl_teach.grading
+import nbgrader.api, nbgrader.converters, icrl_teach.grading
 from icrl_teach.classroom import grade
 from icrl_teach.classroom.folder import ClassFolder
 from test_class_flow import pretended
 
 def slowly(*args, **kwargs):
     time.sleep(random.uniform(0.0, 0.05))
-    return pretended(*args, **kwargs)
+    return replace(pretended(*args, **kwargs), notes=(str(random.random()),))  # so that it is written each time
 
 icrl_teach.grading.grade_submission = slowly
 course = ClassFolder.at(Path(sys.argv[1]))
+icrl_teach.grading.read_sheet(course.sheets[0].source)  # so that no fork is at its imports when it is killed
 for _ in sys.stdin:
     if (pid := os.fork()) == 0:
         while True:
@@ -304,15 +330,20 @@ for _ in sys.stdin:
 
 @pytest.mark.skipif(os.name == "nt", reason="kills as POSIX does")
 def test_killed_at_any_moment_nothing_is_half_and_the_next_run_ends_the_work(course):
+    """Three times while a gradebook is made and the sheet assigned, then where both are there and all goes faster."""
     rng = np.random.default_rng(5)
+    (course.root / "gradebook.db").unlink()
+    shutil.rmtree(course.root / "release")
     command = [sys.executable, "-c", SERVER, str(course.root), str(Path(__file__).parent)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as server:
-        for _ in range(8):
+        for longest in 3 * [2.0] + 12 * [0.3]:
+            if longest < 1 and not (course.root / f"release/{SHEET}").exists():
+                grade.grade(course, course.sheets)
             server.stdin.write("go\n")
             server.stdin.flush()
             pid = int(server.stdout.readline())
-            time.sleep(float(rng.uniform(0.05, 2.5)))
+            time.sleep(float(rng.uniform(0.02, longest)))
             os.kill(pid, signal.SIGKILL)
             assert server.stdout.readline() == "ended\n"
             for path in course.root.glob("graded/*/*.json"):
@@ -370,10 +401,11 @@ def test_a_file_of_the_class_that_is_gone_is_named(course, monkeypatch, file):
     fails(CliRunner().invoke(main, ["class", "grade"]), file)
 
 
-def test_new_keeps_what_is_there_and_takes_a_roster_once(tmp_path, monkeypatch):
+def test_new_keeps_what_is_there_and_takes_a_roster_once(tmp_path, monkeypatch, assigned):
     two = [path for path in setup.sheets_of_the_course() if path.stem[:2] in ("01", "02")]
     monkeypatch.setattr(setup, "sheets_of_the_course", lambda: two)
     (tmp_path / "mine.csv").write_text(ROSTER, encoding="utf-8")
+    put(tmp_path / "class", "gradebook.db", (assigned / "gradebook.db").read_bytes())
     assert setup.new(tmp_path / "class").learners == 0
     seed = (tmp_path / "class" / "seed.txt").read_text()
     put(tmp_path / "class", f"source/{SHEET}/{SHEET}.ipynb", b"mine")
@@ -387,6 +419,7 @@ def test_new_keeps_what_is_there_and_takes_a_roster_once(tmp_path, monkeypatch):
 
 
 def test_learners_get_the_course_s_own_sheet_and_what_lies_beside_it(course):
+    shutil.rmtree(course.root / "release")
     put(course.root, f"source/{SHEET}/my_checks.py", b"WORDS = 1\n")
     ((_, new),) = setup.assign(course, course.sheets)
     release = json.loads((course.root / f"release/{SHEET}/{SHEET}.ipynb").read_text(encoding="utf-8"))
