@@ -18,14 +18,14 @@ from pathlib import Path
 import psutil
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests" / name) for name in ("", "hub")]
-from running import ask, running_hub, wait_until  # noqa: E402
+from running import ask, running_hub, wait_for_server  # noqa: E402
 
 
 def start(url: str, learner: str, begin: float) -> float:
     """Seconds from `begin` until the learner's server is ready."""
     ask(url, "POST", f"users/{learner}")
     ask(url, "POST", f"users/{learner}/server")
-    wait_until(True, url, learner)
+    wait_for_server(True, url, learner)
     return time.monotonic() - begin
 
 

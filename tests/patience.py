@@ -1,3 +1,19 @@
 """How long a test waits for what must come. It only guards against hanging: no test asserts a time."""
 
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
 PATIENCE = 600  # seconds; generous, because a busy machine is no failure
+T = TypeVar("T")
+
+
+def wait_until(happened: Callable[[], T], told: Callable[[], str] = str) -> T:
+    """Ask again and again until the answer counts as true, and return it; `told` is what a failure says."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := happened()):
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.2)
+    return answer

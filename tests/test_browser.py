@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from urllib.request import urlopen
 
 import nbformat
@@ -23,7 +22,7 @@ from icrl_teach import (
 from icrl_teach.cli import lab
 from icrl_teach.course import copy_course
 from icrl_teach.web import read
-from patience import PATIENCE
+from patience import PATIENCE, wait_until
 
 TOKEN = "browser-test"
 MILLISECONDS = 1000 * PATIENCE
@@ -56,10 +55,8 @@ def server(tmp_path):
     folders = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), str(tmp_path))
     log, url = tmp_path / "log", f"http://127.0.0.1:{port}"
     with log.open("w") as out, child(command, stdout=out, stderr=out, env={**lab.environment(), **folders}) as process:
-        deadline = time.monotonic() + PATIENCE
-        while not answers(f"{url}/api?token={TOKEN}"):
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.5)
+        wait_until(lambda: process.poll() is not None or answers(f"{url}/api?token={TOKEN}"), log.read_text)
+        assert process.poll() is None, log.read_text()
         yield url
         process.terminate()
         process.wait(timeout=PATIENCE)
@@ -260,8 +257,9 @@ def run_cell_until(page, index, text):
     """Run one cell, again and again, until it prints this: a browser holds a change back until the kernel has
     answered the last one, so that a cell run at once may still read the state before."""
     output = page.locator(".jp-OutputArea-output", has_text=text)
-    deadline = time.monotonic() + PATIENCE
-    while not output.is_visible():
-        assert time.monotonic() < deadline, f"cell {index} never printed {text!r}"
+
+    def printed():
         run_cell(page, index)
-        page.wait_for_timeout(250)
+        return output.is_visible()
+
+    wait_until(printed, lambda: f"cell {index} never printed {text!r}")

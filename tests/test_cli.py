@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -24,7 +23,7 @@ from guards import ROOT
 from icrl_teach import Trajectory, cli, comparison, doctor, evaluation, mrp_from_env, one_hot, rollout, write_trajectory
 from icrl_teach import course as course_module
 from icrl_teach._progress import progress
-from patience import PATIENCE
+from patience import PATIENCE, wait_until
 
 WALK = ["a", "b", "a", "c", "b", "a", "b", "c", "a", "b", "a"]
 REWARDS = [1.0, 0.0, 1.0, -2.0, 0.5, 1.0, 0.0, -2.0, 1.0, 0.25]
@@ -759,12 +758,12 @@ def test_lab_starts_a_server_that_asks_for_its_token(course, tmp_path):
         (tmp_path / "out").open("w") as out,
         child(command, env={**os.environ, **isolated}, stdout=out, stderr=out) as process,
     ):
-        status, deadline = 0, time.monotonic() + PATIENCE
-        while not status and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.2)
+
+        def status():
             with contextlib.suppress(OSError):
-                status = answer(f"http://127.0.0.1:{port}/api/contents")
-        assert status == 403, (tmp_path / "out").read_text()
+                return process.poll() is not None or answer(f"http://127.0.0.1:{port}/api/contents")
+
+        assert wait_until(status, (tmp_path / "out").read_text) == 403, (tmp_path / "out").read_text()
         (record,) = (tmp_path / "runtime").glob("jpserver-*.json")
         server = json.loads(record.read_text())
         assert (server["hostname"], Path(server["root_dir"]), len(server["token"]) > 20) == ("127.0.0.1", course, True)

@@ -13,7 +13,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -42,7 +41,7 @@ from icrl_teach.validation import (
 )
 from icrl_teach.validation.config import Settings
 from icrl_teach.validation.findings import RULES, Finding
-from patience import PATIENCE
+from patience import PATIENCE, wait_until
 
 
 def stdout(text):
@@ -844,13 +843,6 @@ def test_an_interrupted_call_leaves_no_kernel(tmp_path):
     assert err.decode().splitlines() == ["icrl-teach: interrupted"]
     kernel = int((tmp_path / "pid").read_text())
     wait_until(lambda: not psutil.pid_exists(kernel) or psutil.Process(kernel).status() == psutil.STATUS_ZOMBIE)
-
-
-def wait_until(happened):
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 # A notebook of nbformat 4 whose shape is wrong is named with the place; nothing is "could not be judged".

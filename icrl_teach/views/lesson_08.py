@@ -154,16 +154,15 @@ def families_picture(error: Mapping[str, np.ndarray]) -> Picture:
     error: family -> (task, method, layer), methods in the order network, tabular TD, linear TD, floor, constant.
     """
     figure, panels = new_figure(1, 3, size=(10.5, 4.1))
-    legend: str | None = "below"  # the first panel's, for all three
     for panel, (family, e) in zip(panels, error.items(), strict=True):
         low, middle, high = np.quantile(e, [0.25, 0.5, 0.75], axis=0)
         lines = dict(zip(["frozen network", "tabular TD", "linear TD"], middle[:3], strict=True))
         levels = dict(zip(["floor", "best constant"], middle[3:, 0], strict=True))
         bands = {"frozen network": (low[0], high[0])}
         layers, title = np.arange(e.shape[2]), f"{family}: to the floor"
-        look: dict[str, Any] = {"xlabel": "layer", "ylabel": "RMS error", "legend": legend}
-        curves(layers, lines, title=title, references=levels, bands=bands, ax=panel, **look)
-        legend = None
+        legend = "below" if panel is panels[0] else None  # the first panel's, for all three
+        curves(layers, lines, title=title, xlabel="layer", ylabel="RMS error", references=levels, bands=bands,
+               legend=legend, ax=panel)  # fmt: skip
         panel.set_ylim(0, 1.65)
     return picture(figure, alt="In each of three panels the network falls with tabular TD to the floor.")
 

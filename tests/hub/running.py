@@ -7,14 +7,13 @@ import json
 import os
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 from command_line import child
-from patience import PATIENCE
+from patience import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "t" * 32
@@ -83,10 +82,8 @@ def running_hub(folder: Path, homes: Path) -> Iterator[str]:
     environment = {**os.environ, "ICRL_HUB_STATE": str(folder / "state")}
     log = folder / "log"
     with log.open("w") as out, child(command, stdout=out, stderr=out, cwd=folder, env=environment) as process:
-        deadline = time.monotonic() + PATIENCE
-        while not up(url):
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.5)
+        wait_until(lambda: process.poll() is not None or up(url), log.read_text)
+        assert process.poll() is None, log.read_text()
         yield url
         process.terminate()  # the hub ends its learners' servers
         process.wait(timeout=PATIENCE)
@@ -106,9 +103,9 @@ def ask(url: str, method: str, path: str):
         return json.loads(answer.read() or "null")
 
 
-def wait_until(ready: bool, url: str, learner: str) -> None:
+def wait_for_server(ready: bool, url: str, learner: str) -> None:
     """Until the learner's server is ready, or gone."""
-    deadline = time.monotonic() + PATIENCE
-    while bool(ask(url, "GET", f"users/{learner}")["servers"].get("", {}).get("ready")) is not ready:
-        assert time.monotonic() < deadline, f"the server of {learner} did not {'start' if ready else 'stop'}"
-        time.sleep(0.5)
+    wait_until(
+        lambda: bool(ask(url, "GET", f"users/{learner}")["servers"].get("", {}).get("ready")) is ready,
+        lambda: f"the server of {learner} did not {'start' if ready else 'stop'}",
+    )

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from running import ask, running_hub, wait_until
+from running import ask, running_hub, wait_for_server
 
 from chromium import CHROMIUM
 from patience import PATIENCE
@@ -91,9 +91,9 @@ def test_files_stay_when_a_server_is_started_again(hub, pages, homes):
     before = lesson.read_bytes()
     assert b'"execution_count": 3' in before  # it holds what was run: a copy from the package would not
     ask(hub, "DELETE", "users/ada/server")
-    wait_until(False, hub, "ada")
+    wait_for_server(False, hub, "ada")
     ask(hub, "POST", "users/ada/server")
-    wait_until(True, hub, "ada")
+    wait_for_server(True, hub, "ada")
     page.goto(f"{hub}/user/ada/{LESSON}")
     page.wait_for_function(IDLE)
     assert lesson.read_bytes() == before
