@@ -30,6 +30,11 @@ def address(site):
         server.shutdown()
 
 
+def given_up(request) -> bool:
+    """Whether the browser ended it by itself, as it does with an icon on its way when the reader goes on."""
+    return request.failure == "net::ERR_ABORTED"
+
+
 @pytest.fixture
 def page(browser):
     """A page that keeps what it asked for (`asked`) and what went wrong (`wrong`)."""
@@ -37,7 +42,7 @@ def page(browser):
     page.set_default_timeout(1000 * PATIENCE)
     page.asked, page.wrong = [], []
     page.on("request", lambda request: page.asked.append(request.url))
-    page.on("requestfailed", lambda request: page.wrong.append(f"not found: {request.url}"))
+    page.on("requestfailed", lambda request: given_up(request) or page.wrong.append(f"not found: {request.url}"))
     page.on("response", lambda answer: answer.ok or page.wrong.append(f"{answer.status}: {answer.url}"))
     page.on("console", lambda message: message.type == "error" and page.wrong.append(message.text))
     page.on("pageerror", lambda error: page.wrong.append(str(error)))

@@ -212,3 +212,15 @@ def test_the_home_page_is_alive_and_copies_a_command(page, address):
     assert page.locator(".icrl-map").first.inner_text() != before
     page.locator(".terminal button").first.click()
     assert page.evaluate("navigator.clipboard.readText()").startswith("git clone https://")
+
+
+def test_what_is_missing_is_noticed_and_what_the_reader_left_is_not(page, site):
+    page.route("**/slow.svg", lambda route: None)  # an answer that never comes
+    page.goto((site / "index.html").as_uri())
+    with page.expect_request("**/slow.svg"):
+        page.evaluate("new Image().src = 'slow.svg'")
+    page.goto((site / "glossary.html").as_uri())
+    assert page.wrong == []
+    with page.expect_event("requestfailed"):
+        page.evaluate("new Image().src = 'absent.svg'")
+    assert "absent.svg" in page.wrong[0]

@@ -26,16 +26,10 @@ MEASURE = """() => {
 
 
 @pytest.fixture
-def wide(browser):
-    """A page of a projector's size, which keeps what it asked for and what went wrong."""
-    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-    page.asked, page.wrong = [], []
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("requestfailed", lambda request: page.wrong.append(request.url))
-    page.on("console", lambda message: message.type == "error" and page.wrong.append(message.text))
-    page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    yield page
-    page.close()
+def wide(page):
+    """A page of a projector's size."""
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    return page
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
