@@ -203,7 +203,7 @@ def policy_return(
 
 @door
 def played_return(env: Any, policy: ArrayLike | None, n_episodes: Count, seed: Seed, n_steps: Count = 1_000) -> float:
-    """The mean sum of rewards of real episodes, each played to its end or for n_steps.
+    """The mean sum of rewards of real episodes, each played to its end or for n_steps, a thousand if not given.
 
     policy: (S, A), or None for the uniformly random one. For environments without a table.
     """
@@ -264,8 +264,8 @@ def sarsa(
 ) -> Float[np.ndarray, "n_states n_actions"]:
     """Tabular SARSA, online (Sutton and Barto, section 6.4): the target is R + gamma q(S', A').
 
-    A' is the action taken next. Epsilon-greedy, ties broken at random, q starts at 0. A step that terminated has the
-    target R, one that was cut bootstraps.
+    A' is the action taken next. Epsilon-greedy, ties broken at random, q starts at 0; alpha and epsilon are a tenth if
+    not given. A step that terminated has the target R, one that was cut bootstraps.
     Raises ValueError for an environment whose observations cannot be numbered, or values out of range.
     """
     return _online(env, n_steps, gamma, alpha, epsilon, seed, lambda values, action: values[action])
@@ -282,6 +282,6 @@ def q_learning(
 ) -> Float[np.ndarray, "n_states n_actions"]:
     """Tabular Q-learning, online (Sutton and Barto, section 6.5): the target is R + gamma max q(S', .).
 
-    Epsilon-greedy, ties broken at random, q starts at 0; ends and cuts as in `sarsa`.
+    Epsilon-greedy, ties broken at random, q starts at 0; defaults, ends and cuts as in `sarsa`.
     """
     return _online(env, n_steps, gamma, alpha, epsilon, seed, lambda values, _: max(values))

@@ -243,7 +243,7 @@ def bootstrap_interval(
         chosen = rng.integers(len(bounds) - 1, size=len(bounds) - 1)
         drawn = join(_take_walks(steps, bounds, chosen, trajectory.labels))
         M, Q, rho = empirical_operators(drawn, features, beta)
-        left = drawn.visits() > 0
+        left = drawn.visits(trajectory.n_states) > 0
         if n_layers > DEEP:
             draw[left] = _squared_values(iteration_matrix(M, Q, gamma), rho, n_layers)[left]
         else:

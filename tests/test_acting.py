@@ -234,6 +234,24 @@ def test_what_a_round_counts():
     assert endless.rounds[0].mean_return is None and endless.rounds[0].episodes == 0
 
 
+def test_the_return_of_a_round_is_the_sum_of_rewards_of_the_mean_walk_that_stopped_in_it():
+    """One state that pays 1 a step, cut after 3: in 11 steps three walks of 3 stop, and the last 2 steps count not."""
+    pays_one = Tabled(np.ones((1, 1, 1)), np.ones((1, 1)), [1.0], limit=3)
+    run = improve_in_context(pays_one, SoftmaxTransformer.constructed(1, 1, 0.9), 2, 11)
+    assert [(r.episodes, r.mean_return) for r in run.rounds] == [(3, 3.0)] * 2
+
+
+def test_pairs_without_features_are_one_hot_with_tau_12():
+    game = Tabled(*random_tables(np.random.default_rng(0), S, A))
+    network = SoftmaxTransformer.constructed(S * A, 3, 0.9)
+    none, twelve, six = (
+        improve_in_context(game, network, 1, 40, features=features).rounds[0].q
+        for features in (None, one_hot(S * A, 12.0), one_hot(S * A, 6.0))
+    )
+    np.testing.assert_array_equal(none, twelve)
+    assert (none != six).any()
+
+
 def test_no_weight_moves_and_one_that_does_is_noticed():
     network = SoftmaxTransformer.constructed(64, 5, 0.9)
     before = [p.clone() for p in network.parameters()]

@@ -187,6 +187,29 @@ def test_sarsa_takes_the_action_that_it_has_bootstrapped_from(process):
     np.testing.assert_allclose(q, by_hand, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", [sarsa, q_learning])
+def test_a_step_goes_a_tenth_of_the_way_and_one_in_ten_is_any_action(method):
+    """The defaults that both docstrings give, by what they do: alpha by one step, epsilon by counting the worse of two
+    actions, which is drawn in half of the steps that explore."""
+    worse = []
+
+    class Counted(Tabled):
+        def step(self, action):
+            worse.append(action)
+            return super().step(action)
+
+    one_state = np.ones((1, 2, 1)), np.array([[1.0, -1.0]]), [1.0]
+    assert np.abs(method(Tabled(*one_state), 1, 0.0)).max() == pytest.approx(0.1)
+    method(Counted(*one_state), 4_000, 0.0)
+    assert np.mean(worse) == pytest.approx(0.05, abs=0.015)  # four standard errors; twice the epsilon doubles it
+
+
+def test_an_episode_without_end_is_played_for_a_thousand_steps_or_as_many_as_asked():
+    for_ever = Tabled(np.ones((1, 1, 1)), np.ones((1, 1)), [1.0])
+    assert played_return(for_ever, None, 2, seed=0) == 1_000.0
+    assert played_return(for_ever, None, 2, seed=0, n_steps=7) == 7.0
+
+
 def test_played_returns_agree_with_the_exact_ones(process):
     mdp, policy = MarkovDecisionProcess(*process), np.array([[0.7, 0.3]] * 3)
     exact = policy_return(mdp, policy, 1_000)

@@ -158,6 +158,17 @@ def test_depth_costs_next_to_nothing_and_is_exact(rng):
     assert len(ticks) <= 2 and endless.remaining < 1e-9
 
 
+@pytest.mark.parametrize(("n_layers", "solved"), [(59, False), (61, True)])
+def test_the_limit_stands_for_deep_values_where_less_than_e_to_the_minus_60_of_a_change_is_left(
+    n_layers, solved, monkeypatch
+):
+    """A layer that leaves 1 / e of a change, and a limit that no layer computes: values tell where they are from."""
+    monkeypatch.setattr(evaluation, "DEEP", 5)
+    monkeypatch.setattr(evaluation, "_reachable_radius", lambda M, step: np.exp(-1.0))
+    monkeypatch.setattr(evaluation, "fixed_point", lambda M, Q, rho, gamma: np.full(3, 77.0))
+    assert (evaluate_trajectory(WALK, one_hot(3, 5.0), n_layers=n_layers).values == 77.0).all() == solved
+
+
 def test_depth_without_end_is_refused_where_it_diverges_or_has_too_many_states(rng, monkeypatch):
     walk = Trajectory(rng.integers(4, size=300), rng.normal(size=299))
     with pytest.raises(ValueError, match="the values overflow within 1000000000 layers; use fewer --layers"):
@@ -165,6 +176,35 @@ def test_depth_without_end_is_refused_where_it_diverges_or_has_too_many_states(r
     monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", 3)
     with pytest.raises(ValueError, match="n_layers is 2,001; with 4 states at most 2,000 layers are computed"):
         evaluate_trajectory(walk, one_hot(4), 0.9, 2_001)
+
+
+def test_each_walk_of_a_bootstrap_draw_stops_as_it_did_in_the_log(rng):
+    """Three walks from state 0: cut in 0, terminated, cut in 0 after one step. A reward tells which step it is."""
+    rewards, ended, cut = [1, 2, 3, 4, 5], [0, 0, 0, 1, 0], [0, 1, 0, 0, 1]
+    log = Trajectory.of_transitions([0, 1, 0, 2, 0], rewards, [1, 0, 2, 0, 0], ended, cut)
+    draws: list[Trajectory] = []
+    bootstrap_interval(log, one_hot(3), 0.9, 1, 1.0, rng, join=lambda walks: draws.append(walks) or walks)
+    for steps in (draw.transitions for draw in draws):
+        here = steps.rewards[:-1].astype(int) - 1  # where the draw ends there is nothing to be cut from
+        assert steps.terminated[:-1].tolist() == np.array(ended, dtype=bool)[here].tolist()
+        assert steps.truncated[:-1].tolist() == np.array(cut, dtype=bool)[here].tolist()
+    assert {tuple(draw.rewards[:1]) for draw in draws} == {(1.0,), (3.0,), (5.0,)}
+
+
+def test_a_draw_may_lack_the_last_of_states_without_names(rng):
+    """Two walks of one step each: one draw in four has none from state 1, and does not count for it."""
+    walks = Trajectory.of_transitions([0, 1], [3.0, 5.0], [0, 0], [1, 1])
+    low, high = bootstrap_interval(walks, one_hot(2, 40.0), 0.9, 50, 1.0, rng)
+    np.testing.assert_allclose([low, high], [[3.0, 5.0]] * 2, rtol=1e-9)
+
+
+def test_intervals_are_drawn_for_as_many_states_as_the_limit_says(rng, monkeypatch):
+    two_walks = Trajectory.of_transitions([0, 1] * 2, [1, 2] * 2, [1, 0] * 2, [0, 1] * 2)
+    monkeypatch.setattr(evaluation, "INTERVAL_LIMIT", 2)
+    assert np.isfinite(bootstrap_interval(two_walks, one_hot(2), 0.9, 3, 1.0, rng)).all()
+    monkeypatch.setattr(evaluation, "INTERVAL_LIMIT", 1)
+    with pytest.raises(ValueError, match="the log has 2 distinct states, and intervals are drawn for at most 1;"):
+        bootstrap_interval(two_walks, one_hot(2), 0.9, 3, 1.0, rng)
 
 
 def test_an_interval_of_a_state_that_was_never_left_is_nan_without_a_warning():

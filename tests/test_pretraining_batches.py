@@ -85,6 +85,11 @@ def test_held_out_tasks_have_one_size_for_all_families_in_the_middle_of_the_rang
     assert {(b.features.shape[1], b.n_context) for b in batches.values()} == {(4, 3)}
 
 
+def test_a_run_is_followed_on_256_tasks_of_each_family():
+    """The small test set of lesson 09, whose errors the command line and the views report."""
+    assert {len(batch.states) for batch in held_out(small()).values()} == {256}
+
+
 def test_held_out_tasks_are_of_their_family_and_not_those_of_training():
     config = small(n_context=(200, 200))
     test = held_out(config, n_tasks=20)

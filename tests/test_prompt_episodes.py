@@ -99,8 +99,9 @@ def test_a_batch_of_walks_padded_to_one_length(block, frozen, rng):
 
 
 @pytest.mark.parametrize("block", ["shift", "dual"])
-def test_all_flags_set_is_no_flags(block, rng):
-    features, rewards = rng.standard_normal((7, 3)), rng.standard_normal(6)
+@pytest.mark.parametrize("batch", [(), (2,), (2, 4)])
+def test_all_flags_set_is_no_flags(batch, block, rng):
+    features, rewards = rng.standard_normal((*batch, 7, 3)), rng.standard_normal((*batch, 6))
     plain = build_prompt(features, rewards)
     for model in (SoftmaxTransformer.constructed(3, 4, 0.9, block=block), SoftmaxTransformer(3, 4, 0.9, block=block)):
         assert torch.equal(model.trace(Prompt(plain)), model.trace(plain))

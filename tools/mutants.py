@@ -76,7 +76,7 @@ EQUIVALENT = {
     ("transformer.py", "if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:", "512 -> 513"): "decides speed only",
     (
         "emergence.py",
-        "alpha, beta = align_row(rows[0]).scale, _fit_scores(scores[0], config).scale",
+        "alpha, beta = inside(align_row)(rows[0]).scale, _fit_scores(scores[0], config).scale",
         "0 -> -1",
     ): "tied parameters have one layer, the first and the last",
     ("tasks.py", "one_ahead[:, -1] = 1.0", "1.0 -> 2.0"): "the only way out of its state; each row is normalised after",
@@ -88,7 +88,7 @@ EQUIVALENT = {
     ("mrp.py", "reaches, size = ends.copy(), -1", "1 -> 2"): "any number that no count equals starts the loop",
     (
         "transformer.py",
-        'read = reader(softmax_attention(prompt[..., :d, :], self._weights("A", 0, prompt)[:d, :d]))',
+        'E = inside(softmax_attention)(Z[..., :d, :], self._weights("A", 0, Z)[:d, :d], source)',
         "0 -> -1",
     ): "this path is taken where all layers have the same A",
     (
@@ -113,6 +113,21 @@ EQUIVALENT = {
         "tasks = torch.arange(len(windows), device=windows.device)[:, None, None]",
         "device=windows.device -> nothing",
     ): "only a GPU can tell, and the tests need none",
+    (
+        "transformer.py",
+        "return shifted if continues is None else shifted * carried(continues, X)",
+        "shifted if continues is None else shifted * carried(continues, X) -> shifted * carried(continues, X)",
+    ): "carried(None, X) is the number 1, and a product with 1 is the number itself",
+    (
+        "pretraining/losses.py",
+        "if len(self.config.seeds) == 1:  # no axis to add: a quarter of the time of a step goes without vmap",
+        "1 -> 0",
+    ): "decides speed only: one seed takes the road of several, which holds for any number of them",
+    (
+        "theory.py",
+        "weights = mu * np.exp(np.minimum(above, 0.0))",
+        "0.0 -> 1.0",
+    ): "above is positive only where mu is exactly 0, and 0 times e is 0 as is 0 times 1",
 }
 OTHER = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Mult],

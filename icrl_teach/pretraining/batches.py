@@ -109,7 +109,7 @@ def draw_batch(
 @door
 def held_out(config: PretrainConfig, device: Device = "cpu", n_tasks: Count = 256) -> dict[str, Batch]:
     """Tasks for evaluation that training never draws: a batch of each family, all of one size, in the middle of the
-    config's ranges."""
+    config's ranges; 256 tasks of each if not given, on which a run is followed."""
     generator = torch.Generator(device=device).manual_seed(2_000_003)
     middle = replace(config, n_states=middle_of(config.n_states), n_context=middle_of(config.n_context))
     return {family: draw_batch(middle, generator, n_tasks, family) for family in FAMILIES}
