@@ -74,7 +74,7 @@ class Screen(anywidget.AnyWidget):
     """Dials above a picture with its numbers, in the browser. `on_move(values)` hears of each position that is asked.
 
     Traits: dials and values (by name), asked and pressed (counters that the browser raises), view (the picture, its
-    alternative text, its numbers, an error, and which position it answers), button and status (texts).
+    size and cuts, its alternative text, its numbers, an error, and which position it answers), button, status (texts).
     """
 
     _esm = read("dials.js")
@@ -100,14 +100,15 @@ class Screen(anywidget.AnyWidget):
     def show(self, view: View) -> None:
         """Put a view on the screen."""
         self.shown = as_picture(view.figure, view.alt, dpi=80)
-        self._put(picture=self.shown.uri, alt=view.alt, numbers=view.numbers)
+        size, cuts = [self.shown.width, self.shown.height], list(self.shown.cuts)
+        self._put(picture=self.shown.uri, size=size, cuts=cuts, alt=view.alt, numbers=view.numbers)
 
     def fail(self, error: Exception) -> None:
         """Say what went wrong in place of the picture, so that a dial never goes silently dead."""
         self._put(error=f"{type(error).__name__}: {error}")
 
-    def _put(self, picture: str = "", alt: str = "", numbers: str = "", error: str = "") -> None:
-        self.view = {"picture": picture, "alt": alt, "numbers": numbers, "error": error, "asked": self.asked}
+    def _put(self, **said: Any) -> None:
+        self.view = {"picture": "", "alt": "", "numbers": "", "error": "", **said, "asked": self.asked}
 
 
 def explore(draw: Callable[..., View], **dials: Dial) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from icrl_teach import figures, widgets
-from icrl_teach.figures import View, bars, chain_diagram, curves, heat_map, new_figure, picture, png_bytes
+from icrl_teach.figures import View, bars, chain_diagram, curves, cuts, heat_map, new_figure, picture, png_bytes
 from legends import legend_faults
 
 NAMES = {"title": "rising", "xlabel": "layer", "ylabel": "error"}
@@ -132,6 +132,38 @@ def test_a_picture_is_stored_without_background_at_the_size_it_is_shown_in():
     assert (img["width"], img["height"]) == tuple(map(str, image.size)) == ("700", "390")
     assert image.getpixel((3, 3))[3] == 0
     assert Image.open(BytesIO(png_bytes(figure))).convert("RGBA").getpixel((3, 3)) == (255, 255, 255, 255)
+
+
+def pieces(shown):
+    """The pictures that an output's HTML holds, from left to right."""
+    return [Image.open(BytesIO(base64.b64decode(img["src"].partition(",")[2]))) for img in images(shown.html())]
+
+
+def test_a_picture_of_panels_is_cut_between_them_and_each_piece_says_that_it_is_one():
+    figure, axes = new_figure(1, 3)
+    for ax in axes:
+        curves([0, 1], {"a": [0, 1]}, **NAMES, ax=ax)
+    shown = picture(figure, "Three lines that rise from zero to one.")
+    whole = Image.open(BytesIO(base64.b64decode(shown.uri.partition(",")[2])))
+    assert len(shown.cuts) == 2 and len(images(shown.html())) == 3
+    first, *others = (img["alt"] for img in images(shown.html()))
+    assert first == shown.alt
+    assert others == ["Part 2 of 3 of the same picture.", "Part 3 of 3 of the same picture."]
+    np.testing.assert_array_equal(np.hstack([np.asarray(piece) for piece in pieces(shown)]), np.asarray(whole))
+
+
+def test_no_cut_is_where_something_reaches_over():
+    for reach in (
+        lambda figure, axes: axes[0].text(0.5, 0.5, "a long word " * 9),
+        lambda figure, axes: figure.suptitle("A title over both panels of this one"),
+        lambda figure, axes: figure.text(0.5, 0.5, "between"),
+    ):
+        figure, axes = new_figure(1, 2, fitted=False)
+        assert len(cuts(figure, 700)) == 1
+        reach(figure, axes)
+        assert cuts(figure, 700) == ()
+    figure, _ = new_figure(2, 1)
+    assert cuts(figure, 700) == ()
 
 
 def test_a_line_leaves_a_log_axis_where_only_rounding_is_left():

@@ -7,9 +7,12 @@ import inspect
 import re
 import sys
 from importlib import import_module
+from io import BytesIO
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 import guards
 from contrast import pale_words
@@ -88,9 +91,17 @@ def test_every_widget_draws_at_the_ends_and_the_middle_of_each_dial(path):
                 view = draw(**{**start, key: value})
                 assert len(view.alt.split()) >= 5
                 assert any(character.isdigit() for character in view.numbers)
-                assert figures.png_bytes(view.figure).startswith(b"\x89PNG")
+                assert cut_ink(view.figure) == []
                 assert pale_words(view.figure) == []
                 assert legend_faults(view.figure) == []
+
+
+def cut_ink(figure):
+    """The cuts between a figure's panels that go through something drawn."""
+    image = Image.open(BytesIO(figures.png_bytes(figure, transparent=True)))
+    assert image.format == "PNG"
+    inked = np.asarray(image)[..., 3].any(axis=0)
+    return [cut for cut in figures.cuts(figure, image.width) if inked[cut - 1 : cut + 1].any()]
 
 
 def positions(dial):

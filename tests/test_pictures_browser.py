@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -108,10 +109,60 @@ def test_jupyterlab_shows_a_stored_picture_with_its_text_and_turns_it_dark(serve
     assert image.evaluate(LOOK) == DARK
 
 
-def test_a_widget_s_picture_turns_dark_as_the_others_do(page):  # noqa: F811
+def panels():
+    """Three panels in one picture, of 1,050 pixels."""
+    figure, axes = new_figure(1, 3)
+    for ax in axes:
+        ax.set(xlabel="state", ylabel="value")
+    return picture(figure, "Three empty panels in a row.")
+
+
+def hung(page, shown):  # noqa: F811
+    """The picture beside dials, as their script puts it on a page, decoded."""
+    view = {"picture": shown.uri, "size": [shown.width, shown.height], "cuts": list(shown.cuts), "alt": shown.alt}
     page.set_content(
-        '<body data-jp-theme-light="false"><div class="icrl-dials"><img class="icrl-view icrl-picture"></div>'
+        f"<style>{Screen._css} .icrl-dials.icrl-dials {{ max-width: none; padding: 0 }}</style><body style='margin: 0'>"
+        "<div class='icrl-dials'><div class='icrl-view'></div></div>"
     )
+    page.add_script_tag(content=Screen._esm.replace("export default", "const widget =").replace("export ", ""))
+    page.evaluate("view => hang(document.querySelector('.icrl-view'), view)", view)
+    page.evaluate("Promise.all([...document.images].map(image => image.decode()))")
+
+
+def stored(page, shown):  # noqa: F811
+    """The picture as a notebook holds it."""
+    page.set_content(f"<body style='margin: 0'>{shown.html()}")
+
+
+@pytest.mark.parametrize(("width", "rows"), [(360, 3), (700, 2), (740, 1), (1440, 1)])
+@pytest.mark.parametrize("put", [stored, hung])
+def test_panels_stand_below_each_other_where_there_is_little_room(page, put, width, rows):  # noqa: F811
+    shown = panels()
+    page.set_viewport_size({"width": width, "height": 900})
+    put(page, shown)
+    images = page.locator("img")
+    assert images.count() == 3 and images.first.get_attribute("alt") == shown.alt
+    boxes = [image.bounding_box() for image in images.all()]
+    assert len({box["y"] for box in boxes}) == rows
+    assert max(box["x"] + box["width"] for box in boxes) <= width
+    scales = [box["height"] / shown.height for box in boxes]
+    assert min(scales) > 0.6 and max(scales) <= 1.001
+
+
+@pytest.mark.parametrize("put", [stored, hung])
+def test_the_panels_together_show_the_whole_picture(page, put):  # noqa: F811
+    whole, clip = stripes(), {"x": 0, "y": 0, "width": 700, "height": 200}
+    page.set_viewport_size({"width": 700, "height": 900})
+    seen = []
+    for shown in (whole, replace(whole, cuts=(200, 550))):
+        put(page, shown)
+        seen.append(np.asarray(Image.open(io.BytesIO(page.screenshot(clip=clip)))))
+    assert page.locator("img").count() == 3
+    np.testing.assert_array_equal(*seen)
+
+
+def test_a_widget_s_picture_turns_dark_as_the_others_do(page):  # noqa: F811
+    page.set_content('<body data-jp-theme-light="false"><div class="icrl-dials"><img class="icrl-picture"></div>')
     page.add_style_tag(content=Screen._css)
     assert page.locator("img").evaluate(LOOK) == DARK
-    assert 'class: "icrl-view icrl-picture"' in Screen._esm
+    assert 'element("img", { class: "icrl-picture" })' in Screen._esm

@@ -164,10 +164,8 @@ class Deck:
             text, page = ("".join(data.get(kind, "")) for kind in ("text/plain", "text/html"))
             if text.startswith("Predict: "):
                 self.asked[next(names, "")] = self._own(asking(text))
-            elif found := re.findall(r"<img [^>]*>", page):  # how large it is, deck.css says
-                pictures += [
-                    re.sub(r' (?:style|width|height|class)="[^"]*"', "", one) for one in found
-                ]  # deck.css says
+            elif found := re.findall(r'<div style="display:flex.*?</div>|<img [^>]*>', page, re.S):
+                pictures += [joined(re.findall(r"<img [^>]*>", each)) for each in found]
             elif "<table" in page and page.count("<tr") < NUMBER_LINES - 3:
                 pictures.append(re.sub(r"<style.*?</style>", "", page, flags=re.S))
             elif output.output_type == "stream":
@@ -230,6 +228,17 @@ def asking(text: str) -> Slide:
     listed = "".join(f"<li>{html.escape(option)}</li>" for option in options)
     body = [f"<p>{html.escape(question)}</p>", f"<ol class='options'>{listed}</ol>" if listed else ""]
     return Slide("predict", "Predict", body)
+
+
+def joined(images: list[str]) -> str:
+    """A picture whose size deck.css says; its panels, if it has more than one, side by side in one scale."""
+    bare = [re.sub(r' (?:style|width|height|class)="[^"]*"', "", image) for image in images]
+    if len(images) == 1:
+        return bare[0]
+    widths = [int(re.search(r' width="(\d+)"', image)[1]) for image in images]
+    shares = [f"<img style='max-width: {100 * width / sum(widths):.3f}%'" for width in widths]
+    panels = [image.replace("<img", share, 1) for image, share in zip(bare, shares, strict=True)]
+    return f"<div class='panels'>{''.join(panels)}</div>"
 
 
 def wrapped(printed: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from icrl_teach.figures.charts import NOTHING_POSITIVE, bars, chain_diagram, curves, heat_map, value_intervals
 from icrl_teach.figures.layer import PARTS, layer_flow, layer_flow_view
-from icrl_teach.figures.output import PICTURE_CSS, Picture, as_picture, picture, png_bytes
+from icrl_teach.figures.output import PICTURE_CSS, Picture, as_picture, cuts, picture, png_bytes
 from icrl_teach.figures.rows import gershgorin_rows
 from icrl_teach.figures.style import (
     CELLS,
@@ -39,6 +39,7 @@ __all__ = [
     "chain_diagram",
     "colors",
     "curves",
+    "cuts",
     "gershgorin_rows",
     "greek",
     "heat_map",

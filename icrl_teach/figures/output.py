@@ -3,7 +3,8 @@
 JupyterLab and the export to HTML ignore an alternative text in an output's metadata; so the picture is HTML, whose
 `<img alt>` a screen reader meets. It is stored once, as a PNG without background. Where no style sheet reaches it (a
 notebook that is not trusted yet), it lies on white; in a dark theme, `web/picture.css` turns it dark: lightness is
-inverted, hues stay. Paper is always white.
+inverted, hues stay. Paper is always white. A picture of several panels is cut between them: where there is no room
+for them side by side, they stand one below the other.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import base64
 import html
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from PIL import Image
 
 from icrl_teach.figures.style import STYLE
 from icrl_teach.web import read
@@ -23,23 +26,77 @@ from icrl_teach.web import read
 PICTURE_CSS = read("picture.css")
 
 
+NARROW = 720  # pixels: in less room, panels stand below each other
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a notebook's output. uri: `data:image/…`; alt: what it shows; width and height in pixels."""
+    """A picture as a notebook's output. uri: `data:image/…`; alt: what it shows; width and height in pixels.
+
+    cuts: the columns of pixels, from left to right, before which a new panel begins.
+    """
 
     uri: str
     alt: str
     width: int
     height: int
+    cuts: tuple[int, ...] = ()
 
     def html(self) -> str:
-        """The picture as an element with its own style: it needs nothing else on the page."""
-        size = f'width="{self.width}" height="{self.height}" style="background:#fff;max-width:100%;height:auto"'
-        element = f'<img class="icrl-picture" alt="{html.escape(self.alt)}" {size} src="{self.uri}">'
+        """The picture as elements with their own style: it needs nothing else on the page."""
+        element = self._panels() if self.cuts else self._element(self.uri, self.alt, self.width, "max-width:100%")
         return f"<style>{' '.join(PICTURE_CSS.split())}</style>\n{element}"
+
+    def _panels(self) -> str:
+        """The panels side by side, where a line has NARROW pixels for them; none is drawn larger than it is."""
+        ends = list(pairwise((0, *self.cuts, self.width)))
+        images = []
+        for number, ((left, right), uri) in enumerate(zip(ends, _pieces(self.uri, ends), strict=True), 1):
+            alt = self.alt if number == 1 else f"Part {number} of {len(ends)} of the same picture."
+            width = right - left
+            least = min(width, round(NARROW * width / self.width))
+            room = f"flex:{width} 1 {least}px;min-width:0;max-width:min(100%,{width}px)"
+            images.append(self._element(uri, alt, width, room))
+        return f'<div style="display:flex;flex-wrap:wrap;align-items:flex-start">{"".join(images)}</div>'
+
+    def _element(self, uri: str, alt: str, width: int, room: str) -> str:
+        size = f'width="{width}" height="{self.height}" style="background:#fff;{room};height:auto"'
+        return f'<img class="icrl-picture" alt="{html.escape(alt)}" {size} src="{uri}">'
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": self.alt}
+
+
+def _pieces(uri: str, ends: list[tuple[int, int]]) -> list[str]:
+    """A PNG cut into panels, from their left to their right ends."""
+    whole = Image.open(BytesIO(base64.b64decode(uri.partition(",")[2])))
+    found = []
+    for left, right in ends:
+        buffer = BytesIO()
+        whole.crop((left, 0, right, whole.height)).save(buffer, format="png")
+        found.append(_png_uri(buffer.getvalue()))
+    return found
+
+
+def _png_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def cuts(figure: Figure, width: int) -> tuple[int, ...]:
+    """Before which columns of pixels a drawn figure can be cut between its panels, when it is `width` pixels wide.
+
+    A panel begins with what stands furthest left in its column, such as a label. Where something reaches over, none is.
+    """
+    boxes = {ax: box for ax in figure.axes if (box := ax.get_tightbbox())}
+    lefts: dict[int, float] = {}
+    for ax, box in boxes.items():
+        if spec := ax.get_subplotspec():
+            column = spec.get_topmost_subplotspec().colspan.start
+            lefts[column] = min(box.x0, lefts.get(column, box.x0))
+    drawn = [*boxes.values(), *(each.get_window_extent() for each in (*figure.texts, *figure.legends))]
+    rights = {left: max(box.x1 for box in drawn if box.x0 < left) for left in sorted(lefts.values())[1:]}
+    middles = [(left + right) / 2 for left, right in rights.items() if right < left]
+    return tuple(round(width * middle / figure.bbox.width) for middle in middles)
 
 
 def png_bytes(figure: Figure, dpi: int = 100, transparent: bool = False) -> bytes:
@@ -52,9 +109,9 @@ def png_bytes(figure: Figure, dpi: int = 100, transparent: bool = False) -> byte
 
 def as_picture(figure: Figure, alt: str, dpi: int) -> Picture:
     """The figure as a picture without background."""
-    data = base64.b64encode(png_bytes(figure, dpi, transparent=True)).decode()
+    uri = _png_uri(png_bytes(figure, dpi, transparent=True))
     width, height = (round(dpi * inches) for inches in figure.get_size_inches())
-    return Picture(f"data:image/png;base64,{data}", alt, width, height)
+    return Picture(uri, alt, width, height, cuts(figure, width))
 
 
 def picture(figure: Figure, alt: str, dpi: int = 100) -> Picture:

@@ -3,6 +3,7 @@
 // On the site no kernel runs: there stored frames answer, and a dial has the places of its `grid` alone.
 
 const PATIENCE = 30000; // milliseconds without any answer after which the kernel is said to be silent
+const NARROW = 720; // pixels: in less room, panels stand below each other
 let made = 0;
 
 function element(tag, attributes = {}, ...children) {
@@ -71,10 +72,28 @@ function radios(name, dial, value, moved) {
   return [element("fieldset", {}, element("legend", {}, dial.label), ...inputs.map(([, label]) => label)), place];
 }
 
+/** Put a view's picture into a box, a window on it for each panel: below each other where there is little room. */
+function hang(box, { picture, alt, cuts = [], size = [1, 1] }) {
+  const [width, height] = size;
+  const ends = [0, ...cuts, width];
+  while (box.children.length > cuts.length + 1) box.lastChild.remove();
+  while (box.children.length <= cuts.length) box.append(element("img", { class: "icrl-picture" }));
+  [...box.children].forEach((image, k) => {
+    const wide = ends[k + 1] - ends[k];
+    if (image.getAttribute("src") !== picture) image.src = picture;
+    image.alt = k ? `Part ${k + 1} of ${cuts.length + 1} of the same picture.` : alt;
+    [image.width, image.height] = [wide, height];
+    image.style = cuts.length
+      ? `flex: ${wide} 1 ${Math.min(wide, Math.round((NARROW * wide) / width))}px; max-width: min(100%, ${wide}px);
+         aspect-ratio: ${wide} / ${height}; object-fit: cover; object-position: ${(100 * ends[k]) / (width - wide)}% 0`
+      : "";
+  });
+}
+
 export default {
   render({ model, el }) {
     const status = element("p", { role: "status", class: "icrl-status" });
-    const picture = element("img", { class: "icrl-view icrl-picture" });
+    const picture = element("div", { class: "icrl-view" });
     const numbers = element("pre", { "aria-live": "polite" });
     const alarm = element("pre", { role: "alert" });
     const button = element("button", { type: "button" });
@@ -112,8 +131,7 @@ export default {
       alarm.hidden = !view.error;
       picture.hidden = Boolean(view.error);
       numbers.hidden = !view.numbers;
-      picture.src = view.picture;
-      picture.alt = view.alt;
+      if (view.picture) hang(picture, view);
       if (numbers.textContent !== view.numbers) numbers.textContent = view.numbers;
       if (view.asked !== model.get("asked")) return;
       clearTimeout(timer);

@@ -30,7 +30,7 @@ from course_notebooks import text_of
 from PIL import Image
 
 import icrl_teach
-from icrl_teach.figures import STYLE, View
+from icrl_teach.figures import STYLE, View, cuts
 from icrl_teach.widgets import Dial
 
 MAX_FRAMES, MAX_BYTES = 600, 8_000_000
@@ -237,7 +237,8 @@ def draw(player: Player, cache: Path) -> Path:
     """Draw a player's frames into its folder of the cache, unless they are there: 0.webp ..., and frames.json.
 
     Frames are numbered with the last dial moving fastest. frames.json: size in pixels, and by frame its alternative
-    text and its numbers. Raises ValueError if the frames differ in size or weigh more than 8 MB.
+    text, its numbers and the cuts between its panels. Raises ValueError if the frames differ in size or weigh more
+    than 8 MB.
     """
     target = cache / player.folder
     if target.exists():
@@ -249,8 +250,9 @@ def draw(player: Player, cache: Path) -> Path:
         sizes, said = set(), []
         for k, places in enumerate(product(*player.grid.values())):
             view = player.call.view(**values_at(player, places))
-            sizes.add(_save(view, part / f"{k}.webp"))
-            said.append([view.alt, view.numbers])
+            size = _save(view, part / f"{k}.webp")
+            sizes.add(size)
+            said.append([view.alt, view.numbers, cuts(view.figure, size[0])])
         weight = sum(path.stat().st_size for path in part.iterdir())
         if weight > MAX_BYTES or len(sizes) != 1:
             raise ValueError(f"{player.folder}: {weight} bytes, sizes {sizes}; at most {MAX_BYTES} and one size")

@@ -31,13 +31,13 @@ function pictures() {
 }
 
 /** What dials.js takes for its model: it answers with frames. `ahead` loads the neighbours of what is shown. */
-function stored({ folder, dials, values, frames }) {
+function stored({ folder, dials, values, frames, size }) {
   const load = pictures();
   const heard = [];
   const address = (at) => `${folder}/${frameAt(dials, at)}.webp`;
   const shown = (at, asked, error = "") => {
-    const [alt, numbers] = frames[frameAt(dials, at)];
-    return { picture: error ? "" : address(at), alt, numbers, error, asked };
+    const [alt, numbers, cuts] = frames[frameAt(dials, at)];
+    return { picture: error ? "" : address(at), size, cuts, alt, numbers, error, asked };
   };
   const traits = {
     dials, values, asked: 0, pressed: 0, button: "", status: "", view: shown(values, 0),
@@ -76,7 +76,6 @@ function play(root) {
   const model = stored(data);
   widget.render({ model, el });
   const picture = el.querySelector(".icrl-view");
-  [picture.width, picture.height] = data.size;
   const frame = element("div", { class: "icrl-frame", role: "group", "aria-label": "Picture; it scrolls sideways on a narrow screen" });
   picture.replaceWith(frame);
   frame.append(picture);

@@ -65,13 +65,13 @@ def player_html(player: frames.Player, drawn: dict[str, Any], root: str) -> str:
     """A player as HTML. root: the way from its page to the folder of all pages, "" or "../"."""
     folder = f"{root}_static/players/{player.folder}"
     first = player.first
-    alt, numbers = drawn["frames"][first]
+    alt, numbers, _ = drawn["frames"][first]
     width, height = drawn["size"]
     data = json.dumps(page_data(player, drawn, folder)).replace("<", "\\u003c")
     return (
         f'<div class="icrl-player"><script type="application/json">{data}</script>\n<div class="icrl-stage">'
-        f'<img class="icrl-view icrl-picture" src="{folder}/{first}.webp" alt="{html.escape(alt)}"'
-        f' width="{width}" height="{height}">'
+        f'<div class="icrl-view"><img class="icrl-picture" src="{folder}/{first}.webp" alt="{html.escape(alt)}"'
+        f' width="{width}" height="{height}"></div>'
         f"<pre>{html.escape(numbers)}</pre><p>The dials need JavaScript.</p></div>\n"
         f'<p class="icrl-note">{html.escape(note(player))}</p></div>'
     )

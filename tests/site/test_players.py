@@ -25,7 +25,7 @@ LONG = 1000 * PATIENCE
 # The time from a key's event to the new picture, decoded and put on the screen, for each place along a dial.
 REDRAWS = """async () => {
     const slider = document.querySelector(".icrl-player input[type=range]");
-    const picture = document.querySelector(".icrl-player .icrl-view");
+    const picture = document.querySelector(".icrl-player .icrl-view img");
     const times = [];
     for (let place = Number(slider.min); place <= Number(slider.max); place += 1) {
         if (String(place) === slider.value) continue;
@@ -76,7 +76,7 @@ def beside(dial, places, place, step):
 
 
 def picture(found):
-    return found.locator("img.icrl-view")
+    return found.locator(".icrl-view img").first
 
 
 def shows(found, view):
