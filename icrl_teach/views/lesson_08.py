@@ -72,7 +72,7 @@ def evaluation_view(depth: int, context: float, family: str) -> View:
         f"40 unseen {family} chains, {n} transitions each, {depth} layers\n"
         f"RMS error: median {middle[depth]:.3f}, middle half {low[depth]:.3f} to {high[depth]:.3f}\n"
         f"with ever more layers {floor:.3f}, with none {middle[0]:.3f}\n"
-        f"largest error in the chain on the right {np.abs(values[depth] - exact)[visits > 0].max():.3f} "
+        f"largest error in the one chain drawn {np.abs(values[depth] - exact)[visits > 0].max():.3f} "
         f"(states never left: {never})"
     )
     alt = (

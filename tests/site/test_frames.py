@@ -156,7 +156,7 @@ def test_frames_are_the_views_pictures_and_texts_in_the_order_of_the_dials(tmp_p
     drawn = json.loads((folder / "frames.json").read_text(encoding="utf-8"))
     assert sorted(path.name for path in tmp_path.iterdir()) == [player.folder]
     expected = [(x, kind) for x in (0, 1, 2) for kind in ("low", "high")]
-    assert drawn["frames"] == [[f"a line to {x}, {kind}", f"x {x} {kind} </script>"] for x, kind in expected]
+    assert drawn["frames"] == [[f"a line to {x}, {kind}", f"x {x} {kind} </script>", []] for x, kind in expected]
     assert expected[player.first] == (1, "high") and player.count == 6
     for k, (x, kind) in enumerate(expected):
         with Image.open(folder / f"{k}.webp") as frame:

@@ -125,8 +125,8 @@ def test_a_page_has_all_frames_within_the_limits_and_states_its_grid(page, site,
     assert sum(path.stat().st_size for path in files) <= 8_000_000
     data = json.loads(found.locator("script").inner_text())
     assert len(data["frames"]) == player.count
-    assert all(len(alt.split()) >= 5 and numbers.strip() for alt, numbers in data["frames"])
-    assert not [alt for alt, _ in data["frames"] if LIGHT.search(alt)]
+    assert all(len(alt.split()) >= 5 and numbers.strip() for alt, numbers, _ in data["frames"])
+    assert not [alt for alt, *_ in data["frames"] if LIGHT.search(alt)]
     assert found.get_by_text(players.note(player), exact=True).is_visible()
 
 
@@ -205,8 +205,10 @@ def test_a_training_run_keeps_its_picture_and_says_what_it_needs(page, site):
 @each_player
 def test_a_player_never_widens_its_page(page, site, player, width):
     page.set_viewport_size({"width": width, "height": 800})
-    opened(page, site.as_uri(), player)
+    found = opened(page, site.as_uri(), player)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    boxes = [image.bounding_box() for image in found.locator(".icrl-view img").all()]
+    assert len({box["y"] for box in boxes}) == (len(boxes) if width == 360 else 1)  # panels stand below each other
 
 
 def test_redraws_are_measured(page, site, capsys):
