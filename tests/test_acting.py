@@ -161,6 +161,13 @@ def test_logs_are_joined_and_what_breaks_off_is_cut():
     assert both.truncated.tolist() == [False, True, False, False, False] and both.actions.tolist() == [0, 1, 1, 0, 1]
 
 
+def test_a_log_that_breaks_off_after_a_termination_is_cut_where_it_breaks_off():
+    """Its last step decides, not its first: joined to itself it goes on in state 0, where nothing led to."""
+    log = Trajectory([0, 0, 0], [1.0, 2.0], terminated=[True, False], actions=[0, 0])
+    both = joined([log, log]).transitions
+    assert both.terminated.tolist() == [True, False] * 2 and both.truncated.tolist() == [False, True, False, False]
+
+
 def test_what_does_not_fit_is_refused():
     log = rollout("FrozenLake-v1", None, 20, seed=0)
     choice, network = np.zeros(16, dtype=int), SoftmaxTransformer.constructed(5, 1, 0.9)
@@ -239,6 +246,14 @@ def test_the_return_of_a_round_is_the_sum_of_rewards_of_the_mean_walk_that_stopp
     pays_one = Tabled(np.ones((1, 1, 1)), np.ones((1, 1)), [1.0], limit=3)
     run = improve_in_context(pays_one, SoftmaxTransformer.constructed(1, 1, 0.9), 2, 11)
     assert [(r.episodes, r.mean_return) for r in run.rounds] == [(3, 3.0)] * 2
+
+
+@pytest.mark.parametrize(("memory", "columns"), [("last", [6, 6, 6]), ("all", [6, 11, 16])])
+def test_a_prompt_holds_the_last_round_or_all(memory, columns):
+    """Rounds of 5 steps of the only pair there is: a column for each step, and one behind the last."""
+    pays_one = Tabled(np.ones((1, 1, 1)), np.ones((1, 1)), [1.0])
+    run = improve_in_context(pays_one, SoftmaxTransformer.constructed(1, 1, 0.9), 3, 5, memory=memory)
+    assert [r.columns for r in run.rounds] == columns
 
 
 def test_pairs_without_features_are_one_hot_with_tau_12():

@@ -185,6 +185,9 @@ def test_gamma_one_needs_a_termination_that_every_state_reaches():
                 call()
         with pytest.raises(ValueError, match=r"gamma is 1.0"):
             icrl.fixed_point(*icrl.empirical_operators(t, np.eye(2)), 1.0)
+    without_names = Trajectory([0, 2, 1], [1.0, 1.0])  # state 0 and state 2 never end: the first of them is told
+    with pytest.raises(ValueError, match="no termination can be reached from state 0 in"):
+        icrl.certainty_equivalence_value(without_names, 1.0)
     x = np.eye(2)[endless_walk.states]
     for call in (
         lambda: icrl.lstd(x, [1.0, 1.0], 1.0),

@@ -203,6 +203,8 @@ def test_steps_that_do_not_connect_are_refused():
         Trajectory.of_transitions([0, 1, 0], [0.0, 0.0, 0.0], [2, 2, 1])
     with pytest.raises(ValueError, match="next_states holds -1 for a step that did not terminate"):
         Trajectory.of_transitions([0], [0.0], [-1])
+    with pytest.raises(ValueError, match="next_states holds -2"):  # -1 stands for no state, nothing below does
+        Trajectory.of_transitions([0], [0.0], [-2], terminated=[True])
     with pytest.raises(ValueError, match="states is empty"):
         Trajectory.of_transitions([], [], [])
 

@@ -35,6 +35,16 @@ def test_a_depth_that_the_parameters_do_not_have(n_layers, tied):
         answers(initial_parameters(config, 0), drawn(config), config, n_layers)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("form", [{}, {"masked": False}, {"architecture": "two-heads"}])
+def test_what_is_constructed_has_the_form_of_what_is_trained(form, tied):
+    """Name by name the same shape as the noise of a run, and the same matrices in every layer."""
+    config = small(tied=tied, **form)
+    constructed, trained = constructed_parameters(config), initial_parameters(config, 0)
+    assert {name: p.shape for name, p in constructed.items()} == {name: p.shape for name, p in trained.items()}
+    assert all((p == p[0]).all() for p in constructed.values())
+
+
 @pytest.mark.parametrize("features", [{}, {"features": "random", "d": 3}, {"features": "aggregated", "d": 2}])
 @pytest.mark.parametrize("masked", [True, False])
 def test_answers_at_theorem_1_are_weighted_softmax_td_in_plain_loops(features, masked):

