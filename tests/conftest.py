@@ -20,6 +20,8 @@ jaxtyping.install_import_hook("icrl_teach", TYPECHECKER)
 
 import torch  # noqa: E402  (after the hook, so that nothing can import icrl_teach first)
 
+from lab_server import jupyterlab, one_lab, one_server, page, server  # noqa: E402, F401 (fixtures)
+
 torch.set_num_threads(1)
 
 settings.register_profile(

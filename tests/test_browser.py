@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import subprocess
-from urllib.request import urlopen
 
 import nbformat
 import numpy as np
 import pytest
 
 from chromium import CHROMIUM
-from command_line import child
 from icrl_teach import (
     MarkovRewardProcess,
     SoftmaxTransformer,
@@ -21,14 +16,10 @@ from icrl_teach import (
     certainty_equivalence_value,
     trajectory_prompt,
 )
-from icrl_teach.cli import lab
-from icrl_teach.course import copy_course
 from icrl_teach.web import read
-from patience import PATIENCE, wait_until
+from lab_server import MILLISECONDS, open_notebook
+from patience import wait_until
 
-TOKEN = "browser-test"
-MILLISECONDS = 1000 * PATIENCE
-IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 ALL_RUN = """() => {
     const cells = window.jupyterapp.shell.currentWidget.content.widgets;
     return cells.filter(c => c.model.type === 'code').every(c => c.model.executionState === 'idle'
@@ -36,33 +27,6 @@ ALL_RUN = """() => {
 }"""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
-
-
-def answers(url):
-    try:
-        return urlopen(url, timeout=PATIENCE).status == 200
-    except OSError:
-        return False
-
-
-@pytest.fixture
-def server(tmp_path):
-    """What `icrl-teach lab` starts, on a free port of the loopback address, over a learner's copy of the course."""
-    copy_course(tmp_path / "course")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = lab.lab_command(tmp_path / "course", port, browser=False, allow_root=True)
-    command += [f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"]
-    folders = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), str(tmp_path))
-    log, url = tmp_path / "log", f"http://127.0.0.1:{port}"
-    with log.open("w") as out, child(command, stdout=out, stderr=out, env={**lab.environment(), **folders}) as process:
-        wait_until(lambda: process.poll() is not None or answers(f"{url}/api?token={TOKEN}"), log.read_text)
-        assert process.poll() is None, log.read_text()
-        yield url
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # once in a while it waits for ever for a kernel whose
-            process.wait(timeout=30)  # page closed at that moment; `child` ends it, and the kernel ends without it
 
 
 def only(path, *ids):
@@ -74,17 +38,13 @@ def only(path, *ids):
 
 
 @pytest.fixture
-def page(browser):
-    """A page of a headless Chromium."""
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
-    yield page
-    page.close()
+def page(jupyterlab):
+    return jupyterlab
 
 
-def run_lesson(page, server, name):
+def run_lesson(page, name):
     """Open a lesson, run all its cells, and see that none failed."""
-    page.goto(f"{server}/lab/tree/lessons/{name}?token={TOKEN}")
-    page.wait_for_function(IDLE, timeout=MILLISECONDS)
+    open_notebook(page, name)
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
     page.wait_for_function(ALL_RUN, timeout=MILLISECONDS)
     outputs = page.evaluate(
@@ -96,7 +56,7 @@ def run_lesson(page, server, name):
 def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
     from playwright.sync_api import expect
 
-    run_lesson(page, server, "04_weighted_softmax_td.ipynb")
+    run_lesson(page, "04_weighted_softmax_td.ipynb")
     view = page.locator(".icrl-dials").first
     beta = view.get_by_role("slider", name="inverse temperature beta")
     beta.scroll_into_view_if_needed(timeout=MILLISECONDS)
@@ -113,18 +73,17 @@ def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
     expect(beta).to_be_focused()
 
 
-def test_the_explorer_is_driven_by_keyboard_and_its_state_moves_both_ways(server, page, tmp_path):
+def test_the_explorer_is_driven_by_keyboard_and_its_state_moves_both_ways(server, page):
     from playwright.sync_api import expect
 
-    lesson = tmp_path / "course/lessons/07_the_construction.ipynb"
+    lesson = server.course / "lessons/07_the_construction.ipynb"
     only(lesson, "alive")
     notebook = nbformat.read(lesson, as_version=4)
     notebook.cells[0].source = f"from icrl_teach import explorer\n{notebook.cells[0].source}"
     for source in ("print(look.state['layer'], look.state['broken'])", "look.state = {'layer': 2, 'broken': []}"):
         notebook.cells.append(nbformat.v4.new_code_cell(source))
     nbformat.write(notebook, lesson)
-    page.goto(f"{server}/lab/tree/lessons/{lesson.name}?token={TOKEN}")
-    page.wait_for_function(IDLE, timeout=MILLISECONDS)
+    open_notebook(page, lesson.name)
     run_cell(page, 0)
     view = page.locator(".icrl")
     layers, fault = view.get_by_role("slider", name="layers"), view.get_by_role("checkbox", name="let the query teach")
@@ -176,11 +135,11 @@ def by_library(page):
     return np.transpose([walk.visits(), network, exact, seen])
 
 
-def test_a_training_run_starts_redraws_and_stops_by_keyboard(server, page, tmp_path):
+def test_a_training_run_starts_redraws_and_stops_by_keyboard(server, page):
     from playwright.sync_api import expect
 
-    only(tmp_path / "course/lessons/09_pretraining.ipynb", "setup", "config", "explore-run")
-    run_lesson(page, server, "09_pretraining.ipynb")
+    only(server.course / "lessons/09_pretraining.ipynb", "setup", "config", "explore-run")
+    run_lesson(page, "09_pretraining.ipynb")
     control = page.locator(".icrl-dials", has=page.get_by_role("button")).last
     button = control.get_by_role("button")
     button.scroll_into_view_if_needed(timeout=MILLISECONDS)
@@ -209,15 +168,14 @@ rate.answer(0.25)""",
 ]
 
 
-def test_predictions_are_made_by_keyboard_marked_and_kept(server, page, tmp_path):
+def test_predictions_are_made_by_keyboard_marked_and_kept(server, page):
     from playwright.sync_api import expect
 
-    course = tmp_path / "course"
+    course = server.course
     cells = [nbformat.v4.new_code_cell(source) for source in ASKED]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), course / "lessons/asked.ipynb")
-    page.goto(f"{server}/lab/tree/lessons/asked.ipynb?token={TOKEN}")
-    page.wait_for_function(IDLE, timeout=MILLISECONDS)
+    open_notebook(page, "asked.ipynb")
     run_cell(page, 0)
     choice, field = page.get_by_role("radio", name="two"), page.get_by_role("textbox", name="Your prediction:")
     expect(choice).to_be_visible(timeout=MILLISECONDS)

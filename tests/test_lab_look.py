@@ -11,7 +11,7 @@ from nbformat.sign import NotebookNotary
 from chromium import CHROMIUM
 from guards import LESSONS
 from icrl_teach.cli import lab
-from test_browser import IDLE, MILLISECONDS, TOKEN, page, server  # noqa: F401 (fixtures)
+from lab_server import IDLE, MILLISECONDS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 
@@ -35,19 +35,19 @@ MEASURE = """() => {
 }"""
 
 
-def open_lesson(page, server, width, name=LESSON.name):  # noqa: F811
+def open_lesson(page, server, width, name=LESSON.name):
     page.set_viewport_size({"width": width, "height": 900})
-    page.goto(f"{server}/lab/tree/lessons/{name}?token={TOKEN}")
+    page.goto(server.page_of(name))
     page.wait_for_function(IDLE, timeout=MILLISECONDS)
     page.wait_for_function("() => document.querySelector('.jp-Notebook .jp-RenderedMarkdown > p')")
 
 
-def collapsed(page, value):  # noqa: F811
+def collapsed(page, value):
     page.wait_for_function(f"() => window.jupyterapp.shell.leftCollapsed === {value}", timeout=MILLISECONDS)
 
 
-def test_a_stored_lesson_is_a_page_to_read(server, page, tmp_path):  # noqa: F811
-    (tmp_path / "course/lessons" / LESSON.name).write_bytes(LESSON.read_bytes())  # outputs and all
+def test_a_stored_lesson_is_a_page_to_read_and_a_sidebar_that_one_opens_stays_open(server, page):
+    (server.course / "lessons" / LESSON.name).write_bytes(LESSON.read_bytes())  # outputs and all
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     open_lesson(page, server, 1024)
@@ -59,15 +59,20 @@ def test_a_stored_lesson_is_a_page_to_read(server, page, tmp_path):  # noqa: F81
         assert seen["wrapped"] == 0 and seen["clipped"] == 0 and seen["page"] <= width
         assert set(seen["printed"]) == {"pre"} and min(seen["apart"]) >= 10
     assert page.locator(".Toastify__toast").count() == 0
-    assert all(url.startswith((server, "data:", "blob:")) for url in asked)
+    assert all(url.startswith((server.url, "data:", "blob:")) for url in asked)
     assert not [url for url in asked if "/lab/api/news" in url or "/lab/api/update" in url]
-    assert not list(tmp_path.rglob("*.jupyterlab-settings"))  # nothing was written into the learner's own
+    assert not list(server.home.rglob("*.jupyterlab-settings"))  # nothing was written into the learner's own
+    with page.expect_response(lambda response: "/api/workspaces" in response.url and response.request.method == "PUT"):
+        page.evaluate("() => window.jupyterapp.shell.expandLeft()")
+    page.reload()
+    page.wait_for_function(IDLE, timeout=MILLISECONDS)
+    collapsed(page, "false")
 
 
-def test_the_lake_is_the_first_thing_one_sees_and_lives_from_the_stored_notebook(server, page, tmp_path):  # noqa: F811
-    stored = tmp_path / "course/lessons" / LESSONS[0].name
+def test_the_lake_is_the_first_thing_one_sees_and_lives_from_the_stored_notebook(server, page):
+    stored = server.course / "lessons" / LESSONS[0].name
     stored.write_bytes(LESSONS[0].read_bytes())
-    NotebookNotary(data_dir=str(tmp_path)).sign(nbformat.read(stored, as_version=4))  # as `jupyter trust` does
+    NotebookNotary(data_dir=str(server.home)).sign(nbformat.read(stored, as_version=4))  # as `jupyter trust` does
     open_lesson(page, server, 1024, stored.name)
     lake = page.locator(".icrl .icrl-map").first
     lake.wait_for(timeout=MILLISECONDS)
@@ -79,16 +84,6 @@ def test_the_lake_is_the_first_thing_one_sees_and_lives_from_the_stored_notebook
     assert before != lake.inner_text() and "0.00" in lake.inner_text()
     counts = "() => window.jupyterapp.shell.currentWidget.content.widgets.map((cell) => cell.model.executionState)"
     assert "running" not in page.evaluate(counts)  # no cell was run for it
-
-
-def test_a_sidebar_that_one_opens_stays_open(server, page):  # noqa: F811
-    open_lesson(page, server, 1024)
-    collapsed(page, "true")
-    with page.expect_response(lambda response: "/api/workspaces" in response.url and response.request.method == "PUT"):
-        page.evaluate("() => window.jupyterapp.shell.expandLeft()")
-    page.reload()
-    page.wait_for_function(IDLE, timeout=MILLISECONDS)
-    collapsed(page, "false")
 
 
 def test_the_learner_s_own_folders_are_searched_too(monkeypatch):

@@ -18,7 +18,8 @@ from guards import LESSONS
 from icrl_teach.figures import PALETTE, new_figure, picture
 from icrl_teach.validation.prose import alternative_texts
 from icrl_teach.widgets import Screen
-from test_browser import IDLE, MILLISECONDS, TOKEN, page, run_cell, server  # noqa: F401
+from lab_server import IDLE, MILLISECONDS
+from test_browser import run_cell
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 LOOK = "image => { const look = getComputedStyle(image); return [look.filter, look.backgroundColor]; }"
@@ -35,11 +36,11 @@ def stripes():
     return picture(figure, "The seven colours of the palette as stripes.")
 
 
-def pixels(page, image):  # noqa: F811
+def pixels(page, image):
     return np.asarray(Image.open(io.BytesIO(image.screenshot())).convert("RGB")) / 255.0
 
 
-def opened(page, notebook, theme):  # noqa: F811
+def opened(page, notebook, theme):
     """The notebook as the export to HTML shows it, without a network."""
     html, _ = HTMLExporter(theme=theme).from_notebook_node(notebook)
     page.route("**/*", lambda route: route.abort())
@@ -47,7 +48,7 @@ def opened(page, notebook, theme):  # noqa: F811
 
 
 @pytest.mark.parametrize("path", [LESSONS[0], LESSONS[7]], ids=lambda path: path.stem)
-def test_every_picture_of_an_exported_lesson_is_an_image_with_its_text(page, path):  # noqa: F811
+def test_every_picture_of_an_exported_lesson_is_an_image_with_its_text(page, path):
     notebook = nbformat.read(path, as_version=4)
     texts = [
         text for cell in notebook.cells for output in cell.get("outputs", []) for text in alternative_texts(output)
@@ -62,7 +63,7 @@ def test_every_picture_of_an_exported_lesson_is_an_image_with_its_text(page, pat
         assert page.get_by_role("img", name=text, exact=True).count() == texts.count(text)
 
 
-def test_a_picture_turns_dark_with_the_theme_by_the_colours_that_are_tested_and_stays_light_on_paper(page):  # noqa: F811
+def test_a_picture_turns_dark_with_the_theme_by_the_colours_that_are_tested_and_stays_light_on_paper(page):
     shown = nbformat.v4.new_output("display_data", data=stripes()._repr_mimebundle_())
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("stripes", outputs=[shown])])
     for theme, look in (("light", PAPER), ("dark", DARK)):
@@ -83,7 +84,7 @@ def test_a_picture_turns_dark_with_the_theme_by_the_colours_that_are_tested_and_
     assert image.evaluate(LOOK) == DARK
 
 
-def test_jupyterlab_shows_a_stored_picture_with_its_text_and_turns_it_dark(server, page, tmp_path):  # noqa: F811
+def test_jupyterlab_shows_a_stored_picture_with_its_text_and_turns_it_dark(server, page):
     from playwright.sync_api import expect
 
     shown = stripes()
@@ -93,8 +94,8 @@ def test_jupyterlab_shows_a_stored_picture_with_its_text_and_turns_it_dark(serve
     stored = nbformat.v4.new_output("execute_result", data=shown._repr_mimebundle_(), execution_count=1)
     cell = nbformat.v4.new_code_cell(source, outputs=[stored], execution_count=1)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "course/lessons/shown.ipynb")
-    page.goto(f"{server}/lab/tree/lessons/shown.ipynb?token={TOKEN}")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), server.course / "lessons/shown.ipynb")
+    page.goto(server.page_of("shown.ipynb"))
     page.wait_for_function(IDLE, timeout=MILLISECONDS)
     image = page.get_by_role("img", name=shown.alt, exact=True)
     expect(image).to_have_count(1)
@@ -117,7 +118,7 @@ def panels():
     return picture(figure, "Three empty panels in a row.")
 
 
-def hung(page, shown):  # noqa: F811
+def hung(page, shown):
     """The picture beside dials, as their script puts it on a page, decoded."""
     view = {"picture": shown.uri, "size": [shown.width, shown.height], "cuts": list(shown.cuts), "alt": shown.alt}
     page.set_content(
@@ -129,14 +130,14 @@ def hung(page, shown):  # noqa: F811
     page.evaluate("Promise.all([...document.images].map(image => image.decode()))")
 
 
-def stored(page, shown):  # noqa: F811
+def stored(page, shown):
     """The picture as a notebook holds it."""
     page.set_content(f"<body style='margin: 0'>{shown.html()}")
 
 
 @pytest.mark.parametrize(("width", "rows"), [(360, 3), (700, 2), (740, 1), (1440, 1)])
 @pytest.mark.parametrize("put", [stored, hung])
-def test_panels_stand_below_each_other_where_there_is_little_room(page, put, width, rows):  # noqa: F811
+def test_panels_stand_below_each_other_where_there_is_little_room(page, put, width, rows):
     shown = panels()
     page.set_viewport_size({"width": width, "height": 900})
     put(page, shown)
@@ -150,7 +151,7 @@ def test_panels_stand_below_each_other_where_there_is_little_room(page, put, wid
 
 
 @pytest.mark.parametrize("put", [stored, hung])
-def test_the_panels_together_show_the_whole_picture(page, put):  # noqa: F811
+def test_the_panels_together_show_the_whole_picture(page, put):
     whole, clip = stripes(), {"x": 0, "y": 0, "width": 700, "height": 200}
     page.set_viewport_size({"width": 700, "height": 900})
     seen = []
@@ -161,7 +162,7 @@ def test_the_panels_together_show_the_whole_picture(page, put):  # noqa: F811
     np.testing.assert_array_equal(*seen)
 
 
-def test_a_widget_s_picture_turns_dark_as_the_others_do(page):  # noqa: F811
+def test_a_widget_s_picture_turns_dark_as_the_others_do(page):
     page.set_content('<body data-jp-theme-light="false"><div class="icrl-dials"><img class="icrl-picture"></div>')
     page.add_style_tag(content=Screen._css)
     assert page.locator("img").evaluate(LOOK) == DARK

@@ -11,8 +11,8 @@ import pytest
 from running import ask, running_hub, wait_for_server
 
 from chromium import CHROMIUM
+from lab_server import IDLE
 from patience import PATIENCE
-from test_browser import IDLE
 
 MILLISECONDS = 1000 * PATIENCE
 LEARNERS = ("ada", "grace", "emmy")
