@@ -35,6 +35,11 @@ def badges(home: dict[str, str], notebook: str) -> list[tuple[str, str]]:
     return found
 
 
+def colab_note(home: dict[str, str]) -> str:
+    """What Colab needs before any cell of the course: it opens a notebook, but installs nothing for it."""
+    return f"In Colab, first run <code>%pip install git+https://github.com/{home['repository']}</code> in a new cell."
+
+
 def home_page(app: Sphinx, docname: str, source: list[str]) -> None:
     """Sphinx's event source-read: the home page names the repository, and opens lesson 00."""
     if docname == "index":
@@ -45,7 +50,7 @@ def home_page(app: Sphinx, docname: str, source: list[str]) -> None:
             "%HOME%": address,
             "%FOLDER%": home["repository"].split("/")[1],
             "%ZIP%": f"{address}/archive/refs/heads/{home['branch']}.zip",
-            "%BADGES%": f'<span class="badges">Or open lesson 00 without installing: {links}</span>',
+            "%BADGES%": f'<span class="badges">Or open lesson 00 on a server: {links}</span> {colab_note(home)}',
         }.items():
             source[0] = source[0].replace(mark, text)
 
@@ -56,6 +61,7 @@ def context(app: Sphinx, pagename: str, templatename: str, context: dict[str, An
     if pagename.startswith(("lessons/", "exercises/")):
         context["notebook_file"] = pagename.replace("/", "-") + ".ipynb"
         context["badges"] = badges(home, f"{pagename}.ipynb")
+        context["colab_note"] = colab_note(home)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

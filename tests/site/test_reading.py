@@ -137,6 +137,7 @@ def test_badges_follow_from_one_setting():
 def test_lessons_have_badges_and_their_notebook(site):
     for name in (name for name in pages() if name.startswith(("lessons/", "exercises/"))):
         links = re.findall(r'class="badge-link" href="([^"]+)"', text(name))
+        assert "%pip install git+https://github.com/" in text(name)
         assert len(links) >= 3, name
         stored = ROOT / name.replace(".html", ".ipynb")
         assert (site / Path(name).parent / links[-1]).resolve().read_bytes() == stored.read_bytes()
