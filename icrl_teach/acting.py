@@ -311,7 +311,7 @@ def improve_in_context(
     Short prompts are read by the network, longer ones (over NETWORK_LIMIT columns) by its operator form, which needs
     Theorem 1's weights. Raises ValueError for anything that does not fit; RuntimeError if a weight has moved.
     """
-    game, digest = Game(env), weights_digest(network)
+    game, digest, scales = Game(env), weights_digest(network), theorem_1_scales(network)
     shape = (game.n_states, game.n_actions)
     table = one_hot(shape[0] * shape[1], TAU) if features is None else np.asarray(features)
     if len(table) != shape[0] * shape[1]:
@@ -328,7 +328,7 @@ def improve_in_context(
         hoped = max(float(each.rewards.max()) for each in logs) if imagined == "best" else imagined
         for asked in range(1, asks + 1):  # noqa: B007 (how often is told)
             pairs = pair_trajectory(log, shape[1], choice, follow, hoped, trials)
-            q, reader = _answers(network, pairs, table, shape[1])
+            q, reader = _answers(network, scales, pairs, table, shape[1])
             before, choice = choice, improved(q, choice, rng)
             if follow == "taken" or (choice == before).all():
                 break
@@ -339,13 +339,17 @@ def improve_in_context(
 
 
 def _answers(
-    network: SoftmaxTransformer, pairs: Trajectory, features: np.ndarray, n_actions: int
+    network: SoftmaxTransformer,
+    scales: tuple[float, float] | None,
+    pairs: Trajectory,
+    features: np.ndarray,
+    n_actions: int,
 ) -> tuple[np.ndarray, str]:
-    """q for all pairs, (S, A), and who read the prompt."""
+    """q for all pairs, (S, A), and who read the prompt. scales: the network's, as `theorem_1_scales` gives them."""
     columns = len(pairs.states) + len(features)
     if columns <= NETWORK_LIMIT:
         return action_values(network, pairs, features, n_actions), "network"
-    if (scales := theorem_1_scales(network)) is None:
+    if scales is None:
         raise ValueError(
             f"network has other weights than Theorem 1's, and the prompt {columns:,} columns; only that network has an "
             f"operator form: use fewer steps or rounds, for at most {NETWORK_LIMIT:,} columns"
