@@ -86,6 +86,15 @@ def test_one_hot_pairs_need_no_matrix(seed, tau, beta, gamma):
     )
 
 
+@pytest.mark.parametrize("d", [4, 5, 8], ids=["states fewer", "too few", "to spare"])
+def test_pairs_may_have_more_or_fewer_features_than_there_are_pairs(d):
+    """A diagonal table that is not square: where features are too few, the last pairs have none, and are all alike."""
+    _, _, log, _ = random_log(3)
+    pairs, features = pair_trajectory(log, A, np.zeros(S, int)), 2.0 * np.eye(S * A, d)
+    dense = operator_td(*empirical_operators(pairs, features), 0.9, 8)[-1]
+    np.testing.assert_allclose(pair_values(pairs, features, 0.9, 8), dense, atol=1e-12)
+
+
 def test_a_score_far_beyond_floating_point_stays_finite():
     log = Trajectory([0, 0], [1.0], labels=["a", "b"], actions=[0])
     for tau, beta in ((1e4, 1.0), (1e4, -1.0)):

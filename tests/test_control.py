@@ -116,12 +116,24 @@ def test_a_process_that_is_none_is_refused():
     MarkovDecisionProcess(*right)
     with pytest.raises(ValueError, match=r"transition has a row that sums to 1\.2"):
         MarkovDecisionProcess(np.full((2, 1, 2), 0.6), *right[1:])
+    with pytest.raises(ValueError, match=r"transition has a row that sums to 1\.2"):  # an entry of 0 is in order
+        MarkovDecisionProcess([[[1.2, 0.0]], [[0.5, 0.5]]], *right[1:])
     with pytest.raises(ValueError, match=r"transition has the entry -0\.1"):
         MarkovDecisionProcess(np.full((2, 1, 2), -0.1), *right[1:])
     with pytest.raises(ValueError, match="start"):
         MarkovDecisionProcess(*right[:2], [0.5, 0.2])
     with pytest.raises(ValueError, match="transition"):
         MarkovDecisionProcess(np.full((2, 2, 2), 0.5), *right[1:])
+
+
+def test_a_process_that_was_checked_stays_as_it_is():
+    tables = np.full((2, 1, 2), 0.5), np.zeros((2, 1)), np.array([1.0, 0.0])
+    mdp = MarkovDecisionProcess(*tables)
+    for name, given_table in zip(("transition", "reward", "start"), tables, strict=True):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(mdp, name)[0] = 7.0
+        given_table[0] = 7.0  # the caller's own array is no part of it
+        assert (getattr(mdp, name) != 7.0).all()
 
 
 # ------------------------------------------------------------------------------------------------- one step at a time

@@ -170,6 +170,15 @@ def test_a_summary_says_what_its_parts_say(changes):
     assert lines[-2].endswith(f"{summary['constructed_error']:.4f}")
 
 
+def test_what_stands_beside_the_stock_network_is_the_paper_s_with_softmax():
+    """Masked and normalisation are not for the stock network, so neither changes what it is compared to."""
+    paper = PretrainConfig(n_layers=1, n_context=(5, 5), n_steps=1, n_tasks=4, seeds=(0,))
+    stock = replace(paper, architecture="stock", masked=False, normalisation="linear")
+    beside = summarise(pretrain(stock, progress=False), n_tasks=16)["constructed_error"]
+    batch = held_out(paper, n_tasks=16)[paper.family]
+    assert beside == value_error(constructed_parameters(paper), batch, paper).item()
+
+
 def test_the_row_of_td_emerges_from_noise():
     """The reference run, shortened: the row turns to (1, 1, -1) and predicts better than any constant."""
     config = PretrainConfig(n_steps=250, n_tasks=64, learning_rate=0.05, seeds=(0, 1, 2))

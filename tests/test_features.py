@@ -1,6 +1,7 @@
 """Features: what inner products they have, because scores are all that attention sees."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,3 +47,8 @@ def test_position_features_look_up_each_position():
         [5, 6],
         [7, 8],
     ]
+
+
+def test_a_table_without_a_row_for_the_last_state_is_refused():
+    with pytest.raises(ValueError, match="2 rows but the trajectory visits state 2: give at least 3 rows"):
+        position_features(Trajectory([0, 2, 1], [0, 0]), [[5.0], [7.0]])

@@ -171,6 +171,8 @@ def test_case_2_the_log_score_is_batch_linear_td_exactly(c, alpha, depth):
 def test_case_2_needs_positive_inner_products():
     with pytest.raises(ValueError, match="smallest inner product is -1; log_inner_product needs positive"):
         log_inner_product(np.array([[1.0]]), np.array([[-1.0]]))
+    with pytest.raises(ValueError, match="smallest inner product is 0; log_inner_product needs positive"):
+        log_inner_product(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]))  # log 0 is no number
 
 
 @given(contexts(max_n=30, max_states=4), st.floats(0.0, 20.0))

@@ -163,6 +163,26 @@ EQUIVALENT = {
         "at = 0 if self.tied else index",
         "0 -> -1",
     ): "tied parameters have one layer, the first and the last",
+    (
+        "mrp.py",
+        "return self.source & np.r_[~self.terminated, False]",
+        "False -> True",
+    ): "the query, in the last position, is no source",
+    (
+        "transformer.py",
+        "if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:",
+        "1 -> 2",
+    ): "decides speed only",
+    (
+        "acting.py",
+        "d, A, V = network.d, network.A[0], network.V",
+        "0 -> -1",
+    ): "scores_are_fixed, asked before, says that all layers have the same A",
+    (
+        "evaluation.py",
+        "return kept, np.asarray(features, dtype=float)[seen]",
+        "dtype=float -> nothing",
+    ): "both that read the features, prompt and operators, turn them into such numbers themselves",
 }
 OTHER = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Mult],
