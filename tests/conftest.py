@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import sys
 
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+import shapes
 from budgets import budget, pytest_terminal_summary  # noqa: F401 (hooks and a fixture)
 from chromium import browser  # noqa: F401 (a fixture)
 
 if "icrl_teach" in sys.modules:
     raise RuntimeError("icrl_teach was imported before tests/conftest.py, so shapes would go unchecked")
-# An int is a float to Python's typing rules (PEP 484); beartype has to be told.
-TYPECHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-jaxtyping.install_import_hook("icrl_teach", TYPECHECKER)
+shapes.verify("icrl_teach")
 
 import torch  # noqa: E402  (after the hook, so that nothing can import icrl_teach first)
 

@@ -16,6 +16,7 @@ import pytest
 import icrl_teach
 import icrl_teach.pretraining
 from icrl_teach import td
+from icrl_teach._validate import check_count
 
 HOME = Path(icrl_teach.__file__).parent
 # docs/architecture.md, lowest first: a file imports only from files named before it, and a folder from itself, unless
@@ -183,10 +184,12 @@ def test_an_unknown_name_is_refused_as_in_any_module():
         icrl_teach.no_such_name
 
 
-def test_shapes_in_signatures_are_verified_here():
-    # Without this, the import hook of conftest.py could fall silent and nobody would know.
+def test_shapes_and_types_in_signatures_are_verified_here():
+    # Without this, the import hook of shapes.py could fall silent and nobody would know.
     # Behind the door, which is the first to speak.
     with pytest.raises(jaxtyping.TypeCheckError, match="inner_product"):
         icrl_teach.inner_product.__wrapped__(np.ones((2, 2)), np.ones(1))
     with pytest.raises(jaxtyping.TypeCheckError, match="operator_td"):
         icrl_teach.operator_td.__wrapped__(np.eye(2), np.eye(3), np.ones(2), 0.9, 1)
+    with pytest.raises(jaxtyping.TypeCheckError, match="check_count"):  # which has no shape in its signature
+        check_count(3, 3)
