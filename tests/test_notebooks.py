@@ -86,14 +86,16 @@ def test_every_widget_draws_at_the_ends_and_the_middle_of_each_dial(path):
         draw = getattr(import_module(f"icrl_teach.views.lesson_{path.stem[:2]}"), name)
         dials = {key: eval(source, vars(widgets).copy()) for key, source in sources.items()}
         start = {key: control.value for key, control in dials.items()}
-        for key, control in dials.items():
-            for value in positions(control):
-                view = draw(**{**start, key: value})
-                assert len(view.alt.split()) >= 5
-                assert any(character.isdigit() for character in view.numbers)
-                assert cut_ink(view.figure) == []
-                assert pale_words(view.figure) == []
-                assert legend_faults(view.figure) == []
+        settings = [{**start, key: value} for key, control in dials.items() for value in positions(control)]
+        for number, setting in enumerate(settings):
+            if setting in settings[:number]:  # many a dial starts at an end
+                continue
+            view = draw(**setting)
+            assert len(view.alt.split()) >= 5
+            assert any(character.isdigit() for character in view.numbers)
+            assert cut_ink(view.figure) == []
+            assert pale_words(view.figure) == []
+            assert legend_faults(view.figure) == []
 
 
 def cut_ink(figure):
