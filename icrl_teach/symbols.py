@@ -7,7 +7,7 @@ import re
 import textwrap
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from icrl_teach._door import door
@@ -106,6 +106,7 @@ def _letter(row: str) -> Letter:
     return Letter(each, job.rstrip(")"), meaning, shape, tuple(re.findall(r"`([^`]+)`", code)), first)
 
 
+@lru_cache(maxsize=1024)  # the table has some 300 spellings
 def _key(text: str) -> str:
     r"""One spelling for `\beta`, β and beta; for `\hat P`, P̂ and P^."""
     text = re.sub(r"[\\\s{}$]", "", unicodedata.normalize("NFD", text))

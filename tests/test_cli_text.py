@@ -32,7 +32,7 @@ OUTPUTS = {
     "evaluate episodes": ["evaluate", "shop.csv", "--gamma", "1", "--csv", "out.csv"],
     "act": ["act", "--rounds", "2", "--steps", "60", "--layers", "5"],
     "pretrain": ["pretrain", *QUICK, "--seeds", "2"],
-    "pretrain stock": ["pretrain", *QUICK, "--architecture", "stock"],
+    "pretrain stock": ["pretrain", *QUICK, "--architecture", "stock", "--layers", "1", "--width", "8"],
     "start": ["start", "mine"],
     "progress": ["progress", "mine"],
     "lab": ["lab", "mine", "--port", "1"],

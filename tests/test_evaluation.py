@@ -114,11 +114,11 @@ def test_the_last_depth_that_is_computed_layer_by_layer_takes_any_number_of_stat
 
 def test_a_bootstrap_draw_takes_as_many_walks_as_there_are(monkeypatch, rng):
     """Three walks that end with 0, 0 and 3: all three draws are the last one in 1 of 27, which is more than 2.5 %."""
-    monkeypatch.setattr(evaluation, "RESAMPLES", 2_000)
+    monkeypatch.setattr(evaluation, "RESAMPLES", 1_000)
     ticks: list[str] = []
     walks = Trajectory.of_transitions([0, 0, 0], [0, 0, 3], [0, 0, 0], [1, 1, 1])
     low, high = bootstrap_interval(walks, one_hot(1), 0.9, 1, 1.0, rng, tick=ticks.append)
-    assert (low[0], high[0]) == (0.0, 3.0) and len(ticks) == 2_000
+    assert (low[0], high[0]) == (0.0, 3.0) and len(ticks) == 1_000
 
 
 def test_walks_that_were_only_cut_are_read_with_their_flags(monkeypatch):

@@ -141,13 +141,12 @@ def pytest_collection_finish(session):
 def test_plain_nbval_agrees_on_a_stale_cell(tmp_path):
     for name, text in {"true": "0.333\n", "stale": "0.334\n"}.items():
         saved(tmp_path / f"{name}.ipynb", code("print(f'{1 / 3:.3f}')", stdout(text)))
-    nbval = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q", "-p", "no:cacheprovider"]
-    codes = [
-        subprocess.run([*nbval, f"{name}.ipynb"], cwd=tmp_path, capture_output=True).returncode
-        for name in ("true", "stale")
-    ]
+    nbval = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-q", "-rA", "-p", "no:cacheprovider"]
+    said = subprocess.run([*nbval, "true.ipynb", "stale.ipynb"], cwd=tmp_path, capture_output=True, text=True).stdout
+    failed = [said.count(f"FAILED {name}.ipynb") for name in ("true", "stale")]
+    assert [said.count(f"PASSED {name}.ipynb") for name in ("true", "stale")] == [1, 0]
     report = engine.validate([tmp_path / "true.ipynb", tmp_path / "stale.ipynb"], Settings())
-    assert codes == [0, 1] == [len(outcome.errors) for outcome in report.outcomes]
+    assert failed == [0, 1] == [len(outcome.errors) for outcome in report.outcomes]
 
 
 @pytest.mark.parametrize(
