@@ -154,6 +154,7 @@ def lake_errors(seed: int, n_steps: int, gamma: float) -> np.ndarray:
     return np.sqrt(((values[:, seen] - exact[seen]) ** 2).mean(axis=1))
 
 
+@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
 def test_the_demos_default_shows_a_falling_error_for_almost_every_seed():
     """Its help says: of seeds 0 to 99 for all but 61 and 78. Here those two, and every eighth of the others."""
     default = {option.name: option.default for option in demo.command.params}

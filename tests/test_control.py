@@ -144,6 +144,7 @@ def process():
     return random_tables(np.random.default_rng(3), 3, 2, ends=0.3)
 
 
+@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
 def test_q_learning_finds_the_optimum_and_sarsa_the_value_of_what_it_does(process):
     mdp = MarkovDecisionProcess(*process)
     for method, right in (

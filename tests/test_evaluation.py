@@ -125,6 +125,7 @@ def test_the_last_depth_that_is_computed_layer_by_layer_takes_any_number_of_stat
         evaluate_trajectory(WALK, one_hot(3), n_layers=6)
 
 
+@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
 def test_a_bootstrap_draw_takes_as_many_walks_as_there_are(monkeypatch, rng):
     """Three walks that end with 0, 0 and 3: all three draws are the last one in 1 of 27, which is more than 2.5 %."""
     monkeypatch.setattr(evaluation, "RESAMPLES", 1_000)
