@@ -97,8 +97,7 @@ def pair_trajectory(
     pairs, n_pairs = states * n_actions + actions, len(choice) * n_actions
     chosen = choice[np.maximum(following, 0)]
     if follow == "taken":
-        goes_on = log.continues[:-1] & np.append(log.source[1:-1], False)  # the next position is a step of its own
-        goes_on = goes_on[log.source[:-1]]
+        goes_on = np.append(log.source[1:-1], False)[log.source[:-1]]  # the next position is a step of its own
         chosen = np.where(goes_on, np.roll(actions, -1), chosen)
     onward = np.where(ended, -1, following * n_actions + chosen)
     if imagined is not None:
@@ -306,7 +305,7 @@ def improve_in_context(
     features: (S*A, d), one-hot with tau 12 if not given; memory: which rounds the prompt holds; follow, trials:
     see `pair_trajectory`; imagined: what an untried pair is said to pay, "best" for the largest reward so far, None for
     no such step; asks: with follow="choice" the network is asked again, about the new choice, until no choice
-    changes, at most so often. `tick(stage)` is called once a round.
+    changes, at most so often, 20 times if not given. `tick(stage)` is called once a round.
 
     Short prompts are read by the network, longer ones (over NETWORK_LIMIT columns) by its operator form, which needs
     Theorem 1's weights. Raises ValueError for anything that does not fit; RuntimeError if a weight has moved.

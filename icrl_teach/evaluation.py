@@ -100,6 +100,7 @@ def evaluate_trajectory(
     tick("operators")
     with np.errstate(all="ignore"):  # overflow is reported below, as an error
         M, Q, rho = empirical_operators(trajectory, features, beta)
+        _check_overflow(n_layers, M)
         short = trajectory.n_steps <= TRANSFORMER_LIMIT and features.shape[1] <= TRANSFORMER_LIMIT + 1
         if n_layers > DEEP:
             short, values = False, _deep_values(M, Q, rho, gamma, n_layers)
@@ -108,11 +109,7 @@ def evaluate_trajectory(
         else:
             values = _values_by_operators(M, Q, rho, gamma, n_layers, tick)
         changes = _next_changes(M, Q, rho, gamma, values) if _finite(values) else [np.inf]
-    if not _finite(M, values, changes):
-        raise ValueError(
-            f"the values overflow within {n_layers} layers; use fewer --layers, a --beta nearer 0, smaller features "
-            "or smaller rewards"
-        )
+    _check_overflow(n_layers, values, changes)
     tick("spectral radius")
     step = iteration_matrix(M, Q, gamma)
     radius = _reachable_radius(M, step) if len(M) <= EIGENVALUE_LIMIT else None
@@ -126,6 +123,14 @@ def evaluate_trajectory(
     labels, visits = trajectory.labels or (), trajectory.visits()
     measures = (trajectory.n_steps, method, margin, radius, bound, remaining)
     return LogEvaluation(labels, visits, values, *measures, *monte_carlo(trajectory, gamma))
+
+
+def _check_overflow(n_layers: int, *arrays: Any) -> None:
+    if not _finite(*arrays):
+        raise ValueError(
+            f"the values overflow within {n_layers} layers; use fewer --layers, a --beta nearer 0, smaller features "
+            "or smaller rewards"
+        )
 
 
 def _next_changes(M: np.ndarray, Q: np.ndarray, rho: np.ndarray, gamma: float, values: np.ndarray) -> np.ndarray:
@@ -154,7 +159,7 @@ def _values_by_transformer(
     context, ended = features[trajectory.states], trajectory.terminated.any() or trajectory.truncated.any()
     flags = (trajectory.source, trajectory.continues) if ended else ()
     layers = read_layers(context, trajectory.rewards, gamma, n_layers, beta, *flags)
-    value = next(layers)[1]
+    next(layers)  # layer 0: no values yet
     for _ in range(n_layers):
         tick("layers")
         value = next(layers)[1]
@@ -175,8 +180,7 @@ def _values_by_operators(
 def _deep_values(M: np.ndarray, Q: np.ndarray, rho: np.ndarray, gamma: float, n_layers: int) -> np.ndarray:
     """v_L of the operator form without L steps: the limit where less than e^-60 of any change is left, else squares."""
     step = iteration_matrix(M, Q, gamma)
-    radius = _reachable_radius(M, step) if _finite(step) else np.inf
-    if radius == 0.0 or n_layers * np.log(radius) < -60.0:
+    if n_layers * np.log(_reachable_radius(M, step)) < -60.0:  # log 0 is minus infinity
         return fixed_point(M, Q, rho, gamma)
     return _squared_values(step, rho, n_layers)
 

@@ -22,6 +22,7 @@ from icrl_teach import (
     action_values,
     best_return,
     empirical_operators,
+    epsilon_greedy_policy,
     improve_in_context,
     mdp_from_env,
     one_hot,
@@ -95,6 +96,14 @@ def test_pairs_may_have_more_or_fewer_features_than_there_are_pairs(d):
     np.testing.assert_allclose(pair_values(pairs, features, 0.9, 8), dense, atol=1e-12)
 
 
+def test_a_square_table_of_features_need_not_be_diagonal():
+    """As many features as pairs, all of them mixed: the road without a matrix is for diagonal tables only."""
+    _, _, log, rng = random_log(3)
+    pairs, features = pair_trajectory(log, A, np.zeros(S, int)), rng.normal(size=(S * A, S * A))
+    dense = operator_td(*empirical_operators(pairs, features), 0.9, 8)[-1]
+    np.testing.assert_allclose(pair_values(pairs, features, 0.9, 8), dense, atol=1e-12)
+
+
 def test_a_score_far_beyond_floating_point_stays_finite():
     log = Trajectory([0, 0], [1.0], labels=["a", "b"], actions=[0])
     for tau, beta in ((1e4, 1.0), (1e4, -1.0)):
@@ -103,6 +112,11 @@ def test_a_score_far_beyond_floating_point_stays_finite():
     crossed = 100.0 * np.array([[1.0, 1.0], [0.0, 1.0]])  # no diagonal table: scores of 20,000, in a matrix
     values = pair_values(pair_trajectory(log, 1, np.zeros(2, int)), crossed, 0.5, 3)
     assert np.isfinite(values).all() and values[0] == pytest.approx(1.75)
+    two = Trajectory([0, 1, 0], [1.0, 2.0], terminated=[True, True], actions=[0, 0])
+    pairs = pair_trajectory(two, 1, np.zeros(2, int))
+    # Each hears itself alone, or the other alone; in `crossed` the second pair hears both alike.
+    for table, beta, heard in ((one_hot(2, 1e4), 1, [1, 2]), (one_hot(2, 1e4), -1, [2, 1]), (crossed, 1, [1, 1.5])):
+        np.testing.assert_allclose(pair_values(pairs, table, 0.5, 1, beta=beta), heard)
 
 
 @given(seeds)
@@ -165,6 +179,11 @@ def test_a_pair_hardly_tried_is_imagined_until_it_is_known():
     np.testing.assert_allclose(values, [2.0, 9.0, 9.0, 9.0], atol=1e-6)
 
 
+def test_once_is_enough_for_a_pair_if_not_said_otherwise():
+    log = Trajectory([0, 0], [1.0], actions=[0])
+    assert pair_trajectory(log, 2, np.array([0]), imagined=9.0).transitions.rewards.tolist() == [1.0, 9.0]
+
+
 def test_logs_are_joined_and_what_breaks_off_is_cut():
     first = Trajectory([0, 1, 2], [0.0, 1.0], labels=list("abc"), actions=[0, 1])
     ended = Trajectory([2, 0], [5.0], labels=list("abc"), terminated=[True], actions=[1])
@@ -185,13 +204,23 @@ def test_what_does_not_fit_is_refused():
     choice, network = np.zeros(16, dtype=int), SoftmaxTransformer.constructed(5, 1, 0.9)
     with pytest.raises(ValueError, match="log has no actions"):
         pair_trajectory(Trajectory([0, 1], [1.0]), 2, choice)
-    with pytest.raises(ValueError, match="log holds the action 3, and n_actions is 2"):
-        pair_trajectory(log, 2, choice)
-    with pytest.raises(ValueError, match="choice has 1 entries"):
-        pair_trajectory(log, 4, choice[:1])
-    with pytest.raises(ValueError, match="choice holds 4"):
-        pair_trajectory(log, 4, choice + 4)
+    for n_actions in (2, 3):
+        with pytest.raises(ValueError, match=f"log holds the action 3, and n_actions is {n_actions}"):
+            pair_trajectory(log, n_actions, choice)
+    for n_states in (1, most := log.states.max()):
+        with pytest.raises(ValueError, match=f"log holds the state {most}, and choice has {n_states} entries"):
+            pair_trajectory(log, 4, choice[:n_states])
+    for wrong in (-1, 4):
+        with pytest.raises(ValueError, match=f"choice holds {wrong}; the actions are 0 to 3"):
+            pair_trajectory(log, 4, choice + wrong)
     pairs = pair_trajectory(log, 4, choice)
+    most = pairs.states.max()
+    with pytest.raises(ValueError, match=f"features has {most} rows, and pairs holds the pair {most}"):
+        pair_values(pairs, one_hot(most), 0.9, 1)
+    fits = SoftmaxTransformer.constructed(64, 1, 0.9)
+    for states in ([], [16], [0, 16]):
+        with pytest.raises(ValueError, match=r"states is \[.*\]; ask about at least one of the states 0 to 15"):
+            action_values(fits, pairs, one_hot(64), 4, states)
     with pytest.raises(ValueError, match="features has 64 rows, no multiple of n_actions = 3"):
         action_values(network, pairs, one_hot(64), 3)
     with pytest.raises(ValueError, match="features has 64 columns; this network reads 5"):
@@ -241,6 +270,73 @@ def test_short_prompts_and_long_ones_lead_to_the_same_run(monkeypatch, how):
     for one, other in zip(short.rounds, long.rounds, strict=True):
         np.testing.assert_allclose(one.q, other.q, atol=1e-10)
         assert (one.choice == other.choice).all() and (one.visits == other.visits).all()
+
+
+def test_the_network_reads_a_thousand_columns_and_its_operator_form_longer_prompts():
+    """A column for each step, one behind the last, and one for the pair that is asked about."""
+    pays_one = Tabled(np.ones((1, 1, 1)), np.ones((1, 1)), [1.0])
+    network = SoftmaxTransformer.constructed(1, 1, 0.9)
+    for steps, reader in ((998, "network"), (999, "operator")):
+        assert improve_in_context(pays_one, network, 1, steps).rounds[0].reader == reader
+
+
+def test_a_second_head_has_no_operator_form_even_with_theorem_1_s_first():
+    assert theorem_1_scales(SoftmaxTransformer.constructed(4, 2, 0.9, block="dual")) is None
+
+
+def test_what_is_not_said_of_a_run():
+    """Epsilon a tenth, seed 0, all rounds in the prompt, the policy's own question, nothing imagined, asked until it
+    settles; the first round plays at random, the next on the answers of the first; a round is told when it begins."""
+    game, network = (
+        Tabled(*random_tables(np.random.default_rng(0), S, A)),
+        SoftmaxTransformer.constructed(S * A, 9, 0.9),
+    )
+    ticks: list[str] = []
+    run = improve_in_context(game, network, 2, 40, tick=ticks.append)
+    said = {"memory": "all", "follow": "choice", "imagined": None, "trials": 1, "asks": 20}
+    again = improve_in_context(game, network, 2, 40, 0.1, 0, **said)
+    np.testing.assert_array_equal(run.rounds[1].q, again.rounds[1].q)
+    assert ticks == ["round 1", "round 2"]
+    policies = np.full((S, A), 1 / A), epsilon_greedy_policy(run.rounds[0].q, 0.1)
+    visits = np.zeros((S, A), int)
+    for k, policy in enumerate(policies):
+        log = rollout(game, policy, 40, k, episodes="terminal").transitions
+        np.add.at(visits, (log.states, log.actions), 1)
+        assert run.rounds[k].visits.tolist() == visits.tolist()
+
+
+def test_a_choice_that_never_settles_is_asked_twenty_times_and_the_taken_actions_once(monkeypatch):
+    game, network = (
+        Tabled(*random_tables(np.random.default_rng(0), S, A)),
+        SoftmaxTransformer.constructed(S * A, 1, 0.9),
+    )
+    monkeypatch.setattr(acting, "improved", lambda q, choice, rng: 1 - choice)
+    assert improve_in_context(game, network, 1, 20).rounds[0].asks == 20
+    assert improve_in_context(game, network, 1, 20, asks=3).rounds[0].asks == 3
+    assert improve_in_context(game, network, 1, 20, follow="taken").rounds[0].asks == 1
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_where_nothing_pays_the_first_choice_is_kept_and_the_seed_draws_it(seed):
+    """All answers are 0, every action ties: what is left is what the seed's fourth stream drew, on any machine."""
+    nothing = Tabled(np.full((S, A, S), 1 / S), np.zeros((S, A)), np.full(S, 1 / S))
+    run = improve_in_context(nothing, SoftmaxTransformer.constructed(S * A, 2, 0.9), 2, 9, seed=seed)
+    assert run.rounds[-1].choice.tolist() == np.random.default_rng([seed, 4]).integers(A, size=S).tolist()
+
+
+def test_best_is_the_largest_reward_of_all_rounds():
+    """The first round pays 1 once, the second pays less: what nobody tried is still said to pay 1."""
+    rewards = iter([1.0, -1.0, *[-2.0] * 50])
+
+    class PaysOnce(Tabled):
+        def step(self, action):
+            return self.state, next(rewards), False, False, {}
+
+    game = PaysOnce(np.ones((1, 2, 1)), np.zeros((1, 2)), [1.0])
+    run = improve_in_context(
+        game, SoftmaxTransformer.constructed(2, 1, 0.0), 2, 2, imagined="best", trials=100, memory="last"
+    )
+    np.testing.assert_allclose(run.rounds[-1].q, [[1.0, 1.0]])
 
 
 def test_what_a_round_counts():

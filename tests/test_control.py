@@ -76,6 +76,8 @@ def test_a_choice_that_ties_is_kept_and_the_others_are_drawn():
     assert (improved(q, np.ones(200, int)) == 1).all() and (improved(q, np.full(200, 2)) == 0).all()
     drawn = improved(q, np.full(200, 2), np.random.default_rng(0))
     assert set(drawn) == {0, 1} and 60 < (drawn == 0).sum() < 140
+    # A number for each action, and of the best the one with the largest: recorded runs can be made again.
+    assert (drawn == np.random.default_rng(0).random(q.shape)[:, :2].argmax(axis=1)).all()
     assert (improved(q + 1e-12 * np.arange(3), np.zeros(200, int)) == 0).all()  # a difference of rounding is a tie
 
 
@@ -119,11 +121,29 @@ def test_a_process_that_is_none_is_refused():
     with pytest.raises(ValueError, match=r"transition has a row that sums to 1\.2"):  # an entry of 0 is in order
         MarkovDecisionProcess([[[1.2, 0.0]], [[0.5, 0.5]]], *right[1:])
     with pytest.raises(ValueError, match=r"transition has the entry -0\.1"):
-        MarkovDecisionProcess(np.full((2, 1, 2), -0.1), *right[1:])
+        MarkovDecisionProcess([[[-0.1, 0.5]], [[0.5, 0.5]]], *right[1:])
     with pytest.raises(ValueError, match="start"):
         MarkovDecisionProcess(*right[:2], [0.5, 0.2])
     with pytest.raises(ValueError, match="transition"):
         MarkovDecisionProcess(np.full((2, 2, 2), 0.5), *right[1:])
+
+
+def test_a_row_may_sum_to_more_than_1_by_rounding_alone():
+    MarkovDecisionProcess([[[1 + 1e-8]]], [[0.0]], [1.0])
+    with pytest.raises(ValueError, match="transition has a row that sums to 1"):
+        MarkovDecisionProcess([[[1 + 1.5e-8]]], [[0.0]], [1.0])
+
+
+@pytest.mark.parametrize(("size", "unit"), [(1e6, 1e6), (1.0, 1.0), (1e-3, 1.0)])
+def test_a_tie_is_a_billionth_of_the_largest_value_or_of_1(size, unit):
+    """Two roads to one number differ by its rounding: in proportion to large values, and not to small ones."""
+    q = size + unit * np.array([[0.0, -0.9e-9, -1.1e-9]])
+    assert greedy_policy(q).tolist() == [[0.5, 0.5, 0.0]]
+
+
+def test_values_of_any_size_have_a_softmax_policy():
+    for shift in (0.0, 1e4, -1e4):
+        np.testing.assert_allclose(softmax_policy([[shift, shift + 1_000.0]], 1.0), [[0.0, 1.0]])
 
 
 def test_a_process_that_was_checked_stays_as_it_is():
@@ -215,6 +235,38 @@ def test_a_step_goes_a_tenth_of_the_way_and_one_in_ten_is_any_action(method):
     assert np.abs(method(Tabled(*one_state), 1, 0.0)).max() == pytest.approx(0.1)
     method(Counted(*one_state), 4_000, 0.0)
     assert np.mean(worse) == pytest.approx(0.05, abs=0.015)  # four standard errors; twice the epsilon doubles it
+
+
+class Watched(Tabled):
+    """One state that always goes on, with three actions; it notes which were taken."""
+
+    def __init__(self, rewards):
+        super().__init__(np.ones((1, 3, 1)), np.array([rewards]), [1.0])
+        self.taken = []
+
+    def step(self, action):
+        self.taken.append(action)
+        return super().step(action)
+
+
+@pytest.mark.parametrize("method", [sarsa, q_learning])
+def test_ties_are_broken_at_random(method):
+    game = Watched([0.0, 0.0, 0.0])
+    method(game, 200, 0.9, epsilon=0.0)
+    assert min(np.bincount(game.taken, minlength=3)) > 40  # 67 each, give or take 7
+
+
+@pytest.mark.parametrize("method", [sarsa, q_learning])
+def test_a_seed_gives_its_second_stream_to_learning_and_its_third_to_play(method):
+    """Recorded runs can be made again on any machine, and play doesn't repeat what learning drew."""
+    for given_seed, seed in (({}, 0), ({"seed": 5}, 5)):
+        game = Watched([0.0, 1.0, 2.0])
+        method(game, 20, 0.9, epsilon=1.0, **given_seed)
+        g = np.random.default_rng([seed, 2])
+        assert game.taken == [(g.random(), int(g.integers(3)))[1] for _ in range(20)]
+        game.taken.clear()
+        assert played_return(game, None, 1, seed, n_steps=20) == sum(game.taken)
+        assert game.taken == [int(3 * u) for u in np.random.default_rng([seed, 3]).random(20)]
 
 
 def test_an_episode_without_end_is_played_for_a_thousand_steps_or_as_many_as_asked():

@@ -120,19 +120,70 @@ def test_the_network_reads_up_to_the_limit_of_steps_and_one_feature_more(n_steps
 def test_the_last_depth_that_is_computed_layer_by_layer_takes_any_number_of_states(monkeypatch):
     monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", 2)
     monkeypatch.setattr(evaluation, "DEEP", 5)
-    assert evaluate_trajectory(WALK, one_hot(3), n_layers=5).visits.sum() == 10
+    last = evaluate_trajectory(WALK, one_hot(3), n_layers=5)
+    assert last.visits.sum() == 10 and last.method == "transformer"
     with pytest.raises(ValueError, match="n_layers is 6; with 3 states at most 5 layers"):
         evaluate_trajectory(WALK, one_hot(3), n_layers=6)
+    monkeypatch.setattr(evaluation, "EIGENVALUE_LIMIT", 3)
+    assert evaluate_trajectory(WALK, one_hot(3), n_layers=6).method == "operator"
+
+
+def test_as_many_states_as_the_limits_say_and_not_one_more(monkeypatch):
+    evaluation.check_state_count(4_000), evaluation.check_interval_states(500)
+    with pytest.raises(ValueError, match="the log has 4,001 distinct states and the limit is 4,000"):
+        evaluation.check_state_count(4_001)
+    with pytest.raises(ValueError, match=r"the log has 501 distinct states, .* for at most 500"):
+        evaluation.check_interval_states(501)
+    monkeypatch.setattr(evaluation, "_reachable_radius", lambda M, step: 2.0)  # not what it is, which takes a second
+    for n, known in ((1_000, True), (1_001, False)):
+        walk = Trajectory(range(n), np.zeros(n - 1))
+        assert (evaluate_trajectory(walk, np.ones((n, 1)), n_layers=1).spectral_radius is not None) == known
+
+
+@pytest.mark.parametrize(("n_steps", "method"), [(2_000, "transformer"), (2_001, "operator")])
+def test_the_network_reads_two_thousand_transitions(n_steps, method):
+    walk = Trajectory(np.arange(n_steps + 1) % 3, np.ones(n_steps))
+    assert evaluate_trajectory(walk, one_hot(3), n_layers=1).method == method
+
+
+@pytest.mark.parametrize(("limit", "deep"), [(10, False), (0, False), (10, True)])
+def test_a_bar_is_told_of_every_stage(limit, deep, monkeypatch):
+    """The operators, each layer that is computed as such, and the radius, in this order."""
+    monkeypatch.setattr(evaluation, "TRANSFORMER_LIMIT", limit)
+    monkeypatch.setattr(evaluation, "DEEP", 2 if deep else 3)
+    ticks: list[str] = []
+    evaluate_trajectory(WALK, one_hot(3), n_layers=3, tick=ticks.append)
+    assert ticks == ["operators", *["layers"] * (0 if deep else 3), "spectral radius"]
+
+
+def test_features_need_a_row_for_each_state():
+    with pytest.raises(ValueError, match="features has 2 rows; the trajectory has 3 states"):
+        evaluate_trajectory(WALK, one_hot(2))
+
+
+@pytest.mark.parametrize(("features", "beta", "n_layers"), [(1.0, -30.0, 1_900), (1e200, 1.0, 3_000)])
+def test_what_overflows_is_told_and_not_what_broke_on_the_way(features, beta, n_layers, monkeypatch):
+    """Values that double with each layer, layer by layer in the operator form; and scores beyond floating point."""
+    monkeypatch.setattr(evaluation, "TRANSFORMER_LIMIT", 0)
+    with pytest.raises(ValueError, match=f"the values overflow within {n_layers} layers; use fewer --layers"):
+        evaluate_trajectory(WALK, features * one_hot(3), n_layers=n_layers, beta=beta)
+
+
+def test_a_single_state_without_a_future_is_worth_its_reward_at_any_depth():
+    """One layer leaves nothing of any change: a radius of 0, which has no logarithm."""
+    assert evaluate_trajectory(Trajectory([0, 0], [3.0]), one_hot(1), 0.0, 3_000).values == [3.0]
 
 
 @pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
 def test_a_bootstrap_draw_takes_as_many_walks_as_there_are(monkeypatch, rng):
-    """Three walks that end with 0, 0 and 3: all three draws are the last one in 1 of 27, which is more than 2.5 %."""
+    """Three walks that pay 0, 1 and 2: all three draws are the worst, or the best, in 1 of 27: 2.5 % < 3.7 % < 5 %."""
     monkeypatch.setattr(evaluation, "RESAMPLES", 1_000)
     ticks: list[str] = []
-    walks = Trajectory.of_transitions([0, 0, 0], [0, 0, 3], [0, 0, 0], [1, 1, 1])
-    low, high = bootstrap_interval(walks, one_hot(1), 0.9, 1, 1.0, rng, tick=ticks.append)
-    assert (low[0], high[0]) == (0.0, 3.0) and len(ticks) == 1_000
+    walks, sizes = Trajectory.of_transitions([0, 0, 0], [0, 1, 2], [0, 0, 0], [1, 1, 1]), []
+    low, high = bootstrap_interval(
+        walks, one_hot(1), 0.9, 1, 1.0, rng, lambda drawn: sizes.append(drawn.n_steps) or drawn, ticks.append
+    )
+    assert (low[0], high[0]) == (0.0, 2.0) and len(ticks) == 1_000 and set(sizes) == {3}
 
 
 def test_walks_that_were_only_cut_are_read_with_their_flags(monkeypatch):
@@ -172,7 +223,7 @@ def test_depth_costs_next_to_nothing_and_is_exact(rng):
     assert len(ticks) <= 2 and endless.remaining < 1e-9
 
 
-@pytest.mark.parametrize(("n_layers", "solved"), [(59, False), (61, True)])
+@pytest.mark.parametrize(("n_layers", "solved"), [(59, False), (60, False), (61, True)])
 def test_the_limit_stands_for_deep_values_where_less_than_e_to_the_minus_60_of_a_change_is_left(
     n_layers, solved, monkeypatch
 ):
