@@ -33,7 +33,6 @@ from icrl_teach._validate import (
     check_count,
     check_flags,
     check_gamma,
-    check_one_more,
     finite_array,
     whole_numbers,
 )
@@ -69,33 +68,17 @@ def row_names(d: Count) -> list[str]:
     return [f"x[{i}]" for i in range(d)] + ["reward", "target memory", "value memory"]
 
 
-def as_tensor(name: str, value: ArrayLike | Tensor) -> Tensor:
-    """A floating-point tensor; NumPy keeps its precision. Raises ValueError on NaN or infinity."""
-    try:
-        tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.array(value))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of numbers ({error})") from None
-    tensor = tensor if tensor.is_floating_point() else tensor.to(torch.float64)  # whole numbers stay exact
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"{name} holds NaN or infinity; every entry must be a finite number: remove or replace it")
-    return tensor
+def as_tensor(value: ArrayLike | Tensor) -> Tensor:
+    """A floating-point tensor; NumPy keeps its precision. Shapes and entries were checked at the door."""
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(np.array(value))
+    return tensor if tensor.is_floating_point() else tensor.to(torch.float64)  # whole numbers stay exact
 
 
 def _context(features: ArrayLike | Tensor, rewards: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
-    """Checked features (..., n+1, d) and rewards (..., n), both in the finer of their two precisions."""
-    x, r = as_tensor("features", features), as_tensor("rewards", rewards)
-    _check_shapes(x, r)
+    """Features (..., n+1, d) and rewards (..., n), both in the finer of their two precisions."""
+    x, r = as_tensor(features), as_tensor(rewards)
     dtype = torch.promote_types(x.dtype, r.dtype)
     return x.to(dtype), r.to(dtype)
-
-
-def _check_shapes(features: Tensor, rewards: Tensor) -> None:
-    if features.ndim < 2 or rewards.ndim != features.ndim - 1:
-        raise ValueError(
-            f"features has shape {tuple(features.shape)} and rewards {tuple(rewards.shape)}; "
-            "they must be (..., m+1, d) and (..., m)"
-        )
-    check_one_more("features", tuple(features.shape), tuple(rewards.shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,8 +188,8 @@ def build_prompt(
         raise ValueError("gamma is missing: with v0, target memory holds gamma v0(S_{j+1}); pass gamma=0.9, say")
     m = r.shape[-1]
     if queries is not None:
-        x = _with_queries(x, as_tensor("queries", queries))
-    values = x.new_zeros(x.shape[:-1]) if v0 is None else as_tensor("v0", v0)
+        x = _with_queries(x, as_tensor(queries))
+    values = x.new_zeros(x.shape[:-1]) if v0 is None else as_tensor(v0)
     if values.shape != x.shape[:-1]:
         raise ValueError(f"v0 has shape {tuple(values.shape)}; it must have shape {tuple(x.shape[:-1])}")
     d, dtype = x.shape[-1], torch.promote_types(x.dtype, values.dtype)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icrl_teach import MarkovRewardProcess, Trajectory
-from icrl_teach.mrp import cumulative_rows
+from icrl_teach.mrp import check_trajectory_gamma, cumulative_rows
 from oracles import assert_close, gammas, random_chain, random_walks, seeds
 
 STANDARD_ERRORS = 5
@@ -190,6 +190,10 @@ def test_a_step_that_terminated_and_was_cut_terminated():
         ({"terminated": [0, 1, 0], "truncated": [0, 1, 0]}, "both set at 1; .* unset truncated"),
         ({"truncated": [1, 0, 0]}, "position 1 is the landing state .* has reward 0 and no flag: insert it"),
         ({"truncated": [0, 1, 0], "terminated": [0, 0, 1]}, "position 2 is the landing state"),
+        ({"truncated": [0, 1, 1]}, "position 2 is the landing state"),
+        ({"actions": [0, 1]}, r"actions has shape \(2,\); it must have shape \(3,\)"),
+        ({"actions": [0, 1, -2]}, "actions holds -2"),
+        ({"labels": ["a", "b", "c", "b"]}, "labels holds 'b' twice"),
         ({"actions": [0.5, 1, 1]}, "actions holds 0.5"),
     ],
 )
@@ -203,6 +207,10 @@ def test_steps_that_do_not_connect_are_refused():
         Trajectory.of_transitions([0, 1, 0], [0.0, 0.0, 0.0], [2, 2, 1])
     with pytest.raises(ValueError, match="next_states holds -1 for a step that did not terminate"):
         Trajectory.of_transitions([0], [0.0], [-1])
+    with pytest.raises(ValueError, match="next_states holds -1 for a step that did not terminate"):  # one of two
+        Trajectory.of_transitions([0, 1], [0.0, 0.0], [1, -1])
+    with pytest.raises(ValueError, match=r"next_states has shape \(1,\); it must have shape \(2,\)"):
+        Trajectory.of_transitions([0, 1], [0.0, 0.0], [1])
     with pytest.raises(ValueError, match="next_states holds -2"):  # -1 stands for no state, nothing below does
         Trajectory.of_transitions([0], [0.0], [-2], terminated=[True])
     with pytest.raises(ValueError, match="states is empty"):
@@ -273,6 +281,43 @@ def test_gamma_one_needs_an_end_within_reach():
     with pytest.raises(ValueError, match=r"gamma is 1.0; .*1 needs walks that terminate"):
         MarkovRewardProcess(np.eye(2), [1.0, 1.0], 1.0)
     assert_close(MarkovRewardProcess([[0.5]], [1.0], 1.0, terminal=[0.5]).value(), [2.0], 1e-14)
+
+
+def test_labels_may_name_states_that_a_walk_never_enters():
+    assert Trajectory([0, 1], [1.0], labels=["a", "b"]).n_states == 2
+    assert Trajectory([0, 1], [1.0], labels=["a", "b", "c"]).visits().tolist() == [1, 0, 0]
+    with pytest.raises(ValueError, match="labels has 3 names; the data has 2 states"):  # a process has no others
+        MarkovRewardProcess(np.eye(2), np.zeros(2), 0.5, labels=["a", "b", "c"])
+
+
+def test_a_long_name_is_cut_where_states_are_listed():
+    with pytest.raises(ValueError, match=f"the states are: {'n' * 40}$"):
+        Trajectory([0, 0], [1.0], labels=["n" * 41]).index("x")
+
+
+def test_of_many_states_that_never_end_the_first_is_named():
+    """State 0 ends; 1, 2 and 3 lead to each other only."""
+    steps = [0, 3, 2, 1], [0.0] * 4, [0, 2, 1, 3], [True, False, False, False]
+    for labels, name in ((None, "1"), (list("abcd"), "'b'")):
+        with pytest.raises(ValueError, match=f"no termination can be reached from state {name} in this data"):
+            check_trajectory_gamma(Trajectory.of_transitions(*steps, labels=labels), 1.0)
+
+
+def test_a_process_shows_what_it_was_given():
+    """And not the sums that it keeps to walk quickly."""
+    mrp = MarkovRewardProcess([[1.0]], [2.0], 0.5)
+    mrp.sample(3, np.random.default_rng(0))
+    assert "reward=array([2.])" in repr(mrp) and "cumulative" not in repr(mrp)
+
+
+def test_a_walk_takes_a_number_a_step_and_one_for_its_start():
+    """And one more for each new start after a termination: recorded walks can be made again, on any machine."""
+    mrp, g = MarkovRewardProcess([[0.5]], [1.0], 0.9, terminal=[0.5]), np.random.default_rng(3)
+    walk = mrp.sample(20, g)
+    again = np.random.default_rng(3)
+    assert walk.terminated.tolist() == (again.random(21)[1:] >= 0.5).tolist() and walk.terminated.any()
+    again.random(walk.terminated.sum())
+    assert g.random() == again.random()
 
 
 @pytest.mark.parametrize(("n_states", "end"), [(9, ", 8"), (10, ", 9"), (11, ", 9, ...")])

