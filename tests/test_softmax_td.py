@@ -298,3 +298,45 @@ def test_a_state_never_left_ends_where_the_limits_of_the_others_say(seed, beta, 
     M, limits = empirical_operators(Trajectory(states, np.zeros(9)), x, beta)[0], path[-1]
     by_state = np.array([limits[np.flatnonzero(states == s)[0]] for s in range(4)])
     assert_close(by_state[3], M[3, :3] @ np.linalg.solve(M[:3, :3], by_state[:3]), 1e-7)
+
+
+def test_step_and_temperature_are_1_if_not_said_otherwise(rng):
+    x, r = rng.standard_normal((6, 2)), rng.standard_normal(5)
+    walk, table = Trajectory([0, 1, 2, 0, 1, 2], r), x[:3]
+    operators = empirical_operators(walk, table)
+    K = softmax_weights(x, x[:-1])
+    for short, full in (
+        (K, softmax_weights(x, x[:-1], 1.0)),
+        (np.stack(operators[:2]), np.stack(empirical_operators(walk, table, 1.0)[:2])),
+        (operator_td(*operators, 0.9, 3), operator_td(*operators, 0.9, 3, 1.0)),
+        (kernel_td(K, r, 0.9, 3), kernel_td(K, r, 0.9, 3, 1.0)),
+        (weighted_softmax_td(x, r, 0.9, 3), weighted_softmax_td(x, r, 0.9, 3, 1.0, 1.0)),
+    ):
+        np.testing.assert_array_equal(short, full)
+
+
+@pytest.mark.parametrize(("missing", "ends"), [(0.9e-12, False), (1.1e-12, True)])
+def test_what_rows_lack_by_rounding_is_no_ending(missing, ends):
+    """Rows of M sum to 1 to rounding; a discount of 1 asks for steps that led nowhere."""
+    M, Q = np.eye(1), np.array([[1.0 - missing]])
+    if ends:
+        assert operator_td(M, Q, np.ones(1), 1.0, 1).tolist() == [[0.0], [1.0]]
+    else:
+        with pytest.raises(ValueError, match=r"gamma is 1\.0"):
+            operator_td(M, Q, np.ones(1), 1.0, 1)
+
+
+def test_what_a_score_must_return(rng):
+    x = rng.standard_normal((3, 2))
+    for wrong in (
+        lambda q, s: (q @ s.T)[:, :1],
+        lambda q, s: (q @ s.T).astype(str),
+        lambda q, s: np.where(np.eye(3, dtype=bool), np.nan, q @ s.T),
+    ):
+        with pytest.raises(
+            ValueError, match=r"score returned .*; it must return numbers of shape \(3, 3\), without NaN"
+        ):
+            softmax_weights(x, x, score=wrong)
+    with pytest.raises(ValueError, match="smallest inner product is -1; log_inner_product needs positive"):
+        log_inner_product(np.array([[1.0], [2.0]]), np.array([[-0.5], [0.25]]))  # one of four is positive
+    assert log_inner_product(np.array([[0.5]]), np.array([[1.0]])) == np.log(0.5)

@@ -183,3 +183,41 @@ def test_one_bad_row_among_many_is_found():
     P[7, 0, 0] = 1.5
     with pytest.raises(ValueError, match="no distribution"):
         TaskBatch(P, torch.zeros(5000, 3), 0.9)
+
+
+def test_rows_may_miss_1_by_rounding_alone():
+    """In single precision, sums of many chances do; a ten-thousandth is what the door allows."""
+    for off, refused in ((0.9e-4, False), (-0.9e-4, False), (1.1e-4, True), (-1.1e-4, True)):
+        P = torch.tensor([[[0.5, 0.5 + off], [0.0, 1.0]]], dtype=torch.float64)
+        if refused:
+            with pytest.raises(ValueError, match="no distribution"):
+                TaskBatch(P, torch.zeros(1, 2), 0.9)
+        else:
+            TaskBatch(P, torch.zeros(1, 2), 0.9)
+
+
+def test_walks_follow_their_generator_alone():
+    batch = sample_tasks("random", 20, 5, 0.9, generator())
+    walks = []
+    for global_seed, seed in ((0, 1), (5, 1), (5, 2)):
+        torch.manual_seed(global_seed)
+        walks.append(batch.sample(30, generator(seed))[0])
+    assert torch.equal(walks[0], walks[1]) and not torch.equal(walks[0], walks[2])
+    assert not torch.equal(walks[0][:, 0], walks[2][:, 0])
+
+
+def test_chances_of_double_precision_can_be_walked_too():
+    swap = TaskBatch(torch.tensor([[[0.0, 1.0], [1.0, 0.0]]]).double(), torch.tensor([[1.0, 2.0]]).double(), 0.9)
+    states, rewards = swap.sample(3, generator())
+    assert (states.diff().abs() == 1).all() and rewards.dtype == torch.float64
+
+
+@pytest.mark.parametrize(("family", "least"), [("boyan", 3), ("loop", 2), ("random", 1)])
+def test_the_smallest_process_of_each_family(family, least):
+    assert sample_tasks(family, 2, least, 0.9, generator()).reward.shape == (2, least)
+    assert sample_family(family, least, 0.9, np.random.default_rng(0)).n_states == least
+    too_few = f"n_states is {least - 1}; .* at least {least}"
+    with pytest.raises(ValueError, match=too_few):
+        sample_tasks(family, 2, least - 1, 0.9, generator())
+    with pytest.raises(ValueError, match=too_few):
+        sample_family(family, least - 1, 0.9, np.random.default_rng(0))

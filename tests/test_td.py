@@ -146,3 +146,16 @@ def test_two_states_that_swap_allow_no_larger_step():
     swap = Trajectory([0, 1, 0], [1.0, 0.0])
     just_above = batch_tabular_td(swap, 0.9, 1500, alpha=1.03 * 2 / 1.9)
     assert np.abs(just_above[-1]).max() > 1e6
+
+
+def test_a_ridge_makes_a_singular_matrix_solvable():
+    """The second feature never occurs: the first solves its own equation, w (1 - gamma + ridge) = R."""
+    np.testing.assert_allclose(lstd([[1.0, 0.0], [1.0, 0.0]], [1.0], 0.5, ridge=0.5), [1.0, 0.0])
+    with pytest.raises(ValueError, match=r"ridge is -0\.5; it must be 0 or"):
+        lstd([[1.0, 0.0], [1.0, 0.0]], [1.0], 0.5, ridge=-0.5)
+
+
+def test_the_step_of_a_batch_is_1_if_not_said_otherwise():
+    x, r, walk = [[1.0], [2.0], [1.0]], [1.0, 3.0], Trajectory([0, 1, 0], [1.0, 3.0])
+    np.testing.assert_array_equal(batch_tabular_td(walk, 0.5, 3), batch_tabular_td(walk, 0.5, 3, 1.0))
+    np.testing.assert_array_equal(batch_linear_td(x, r, 0.5, 3), batch_linear_td(x, r, 0.5, 3, 1.0))

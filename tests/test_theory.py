@@ -270,3 +270,20 @@ def test_equal_row_sums_would_make_small_steps_safe(n_states, d, seed, gamma, be
     G = np.exp(beta * x @ x.T)
     spectrum = np.linalg.eigvals(G @ K)
     assert spectrum.real.min() > -1e-9 * np.abs(spectrum).max()
+
+
+def test_the_ends_of_the_range_of_a_margin_are_outside():
+    for margin in (0.0, 0.5):
+        with pytest.raises(ValueError, match=f"margin is {margin}; Theorem 2 needs"):
+            geometric_bound(margin, 3)
+    with pytest.raises(ValueError, match=r"margin is 0\.0; with gamma = 0\.5 it must lie between 0 and 0\.25"):
+        required_sharpness(0.1, 0.5, 0.0)
+
+
+def test_temperature_and_step_are_1_if_not_said_otherwise(rng):
+    mrp, x = random_mrp(3, 0.9, rng), random_features(3, 2, rng)
+    np.testing.assert_array_equal(matching_matrix(mrp, x), matching_matrix(mrp, x, 1.0))
+    operators = population_operators(mrp, x)
+    np.testing.assert_array_equal(operators[0], matching_matrix(mrp, x, 1.0))
+    M, Q, _ = operators
+    np.testing.assert_array_equal(iteration_matrix(M, Q, 0.9), iteration_matrix(M, Q, 0.9, 1.0))

@@ -343,6 +343,51 @@ EQUIVALENT = {
         "walk, finished, value = steps.states.tolist(), False, 0.0",
         "0.0 -> 1.0",
     ): "read only after an end, seen from behind, has set it to 0",
+    (
+        "tasks.py",
+        "cumulative.masked_fill_(cumulative >= cumulative[..., -1:], 2.0)",
+        "2.0 -> 4.0",
+    ): "any number that no uniform one reaches",
+    (
+        "tasks.py",
+        "connected = rng.random((S, S)) > threshold",
+        "rng.random((S, S)) > threshold -> rng.random((S, S)) >= threshold",
+    ): "differs where a random number equals the threshold, of 2^53 that there are",
+    (
+        "tasks.py",
+        "connected = uniform(B, S, S) > threshold",
+        "uniform(B, S, S) > threshold -> uniform(B, S, S) >= threshold",
+    ): "differs where a random number equals the threshold, of 2^24 that there are",
+    (
+        "tasks.py",
+        "ones = torch.ones(S - 1, dtype=dtype, device=device)",
+        "device=device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "tasks.py",
+        "uniforms = torch.rand(n_steps, n_tasks, generator=generator, device=device)",
+        "device=device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "tasks.py",
+        "states = [torch.randint(S, (n_tasks,), generator=generator, device=device, dtype=torch.int32)]",
+        "device=device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "tasks.py",
+        "first_row = torch.arange(0, n_tasks * S, S, dtype=torch.int32, device=device)",
+        "device=device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "tasks.py",
+        "i = torch.arange(S, device=device)",
+        "device=device -> nothing",
+    ): "only a GPU can tell, and the tests need none",
+    (
+        "td.py",
+        "length[length == 0.0] = 1.0",
+        "1.0 -> 2.0",
+    ): "any unit of a feature that is 0 everywhere: 0 divided by it is 0",
 }
 OTHER = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Mult],
