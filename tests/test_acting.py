@@ -179,6 +179,13 @@ def test_a_pair_hardly_tried_is_imagined_until_it_is_known():
     np.testing.assert_allclose(values, [2.0, 9.0, 9.0, 9.0], atol=1e-6)
 
 
+def test_pairs_are_called_by_their_state_and_action():
+    log = Trajectory([0, 1, 0], [1.0, 2.0], labels=["a", "b"], actions=[0, 1])
+    assert pair_trajectory(log, 2, np.array([0, 0])).labels == ("a, 0", "a, 1", "b, 0", "b, 1")
+    unnamed = Trajectory([0, 1, 0], [1.0, 2.0], actions=[0, 1])
+    assert pair_trajectory(unnamed, 2, np.array([0, 0])).labels == ("0, 0", "0, 1", "1, 0", "1, 1")
+
+
 def test_once_is_enough_for_a_pair_if_not_said_otherwise():
     log = Trajectory([0, 0], [1.0], actions=[0])
     assert pair_trajectory(log, 2, np.array([0]), imagined=9.0).transitions.rewards.tolist() == [1.0, 9.0]
@@ -355,6 +362,19 @@ def test_the_return_of_a_round_is_the_sum_of_rewards_of_the_mean_walk_that_stopp
     pays_one = Tabled(np.ones((1, 1, 1)), np.ones((1, 1)), [1.0], limit=3)
     run = improve_in_context(pays_one, SoftmaxTransformer.constructed(1, 1, 0.9), 2, 11)
     assert [(r.episodes, r.mean_return) for r in run.rounds] == [(3, 3.0)] * 2
+
+
+def test_the_return_of_a_round_is_of_its_own_rewards():
+    """Walks of one step that pay 1, 2, 3, and in the next round 4, 5, 6."""
+    rewards = iter(range(1, 7))
+
+    class CountsUp(Tabled):
+        def step(self, action):
+            return self.state, float(next(rewards)), True, False, {}
+
+    game = CountsUp(np.ones((1, 1, 1)), np.zeros((1, 1)), [1.0])
+    run = improve_in_context(game, SoftmaxTransformer.constructed(1, 1, 0.9), 2, 3)
+    assert [r.mean_return for r in run.rounds] == [2.0, 5.0]
 
 
 @pytest.mark.parametrize(("memory", "columns"), [("last", [6, 6, 6]), ("all", [6, 11, 16])])

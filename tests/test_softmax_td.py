@@ -322,8 +322,9 @@ def test_what_rows_lack_by_rounding_is_no_ending(missing, ends):
     if ends:
         assert operator_td(M, Q, np.ones(1), 1.0, 1).tolist() == [[0.0], [1.0]]
     else:
-        with pytest.raises(ValueError, match=r"gamma is 1\.0"):
-            operator_td(M, Q, np.ones(1), 1.0, 1)
+        for rows in (M, Q), (np.array([[1e-12]]), np.zeros((1, 1))):  # and no more than 1e-12 is none either
+            with pytest.raises(ValueError, match=r"gamma is 1\.0"):
+                operator_td(*rows, np.ones(1), 1.0, 1)
 
 
 def test_what_a_score_must_return(rng):

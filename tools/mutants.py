@@ -388,6 +388,21 @@ EQUIVALENT = {
         "length[length == 0.0] = 1.0",
         "1.0 -> 2.0",
     ): "any unit of a feature that is 0 everywhere: 0 divided by it is 0",
+    (
+        "acting.py",
+        'return values.reshape(-1, n_actions), "operator"',
+        "1 -> 2",
+    ): "NumPy takes any negative number for what is left over",
+    (
+        "acting.py",
+        "return answers[-len(queries) :].numpy().reshape(-1, n_actions)",
+        "1 -> 2",
+    ): "NumPy takes any negative number for what is left over",
+    (
+        "tasks.py",
+        "if not (P.min() >= 0 and (P.sum(-1) - 1.0).abs().max() < 1e-4):  # also where an entry is NaN",
+        "(P.sum(-1) - 1.0).abs().max() < 0.0001 -> (P.sum(-1) - 1.0).abs().max() <= 0.0001",
+    ): "what a sum near 1 misses is a whole number of roundings of 1, and 1e-4 is none",
 }
 OTHER = {
     ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.FloorDiv: [ast.Mult],
