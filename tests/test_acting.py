@@ -331,8 +331,10 @@ def test_where_nothing_pays_the_first_choice_is_kept_and_the_seed_draws_it(seed)
     assert run.rounds[-1].choice.tolist() == np.random.default_rng([seed, 4]).integers(A, size=S).tolist()
 
 
-def test_best_is_the_largest_reward_of_all_rounds():
-    """The first round pays 1 once, the second pays less: what nobody tried is still said to pay 1."""
+@pytest.mark.parametrize(("imagined", "answer"), [("best", 1.0), (7.0, 7.0), (None, -2.0)])
+def test_best_is_the_largest_reward_of_all_rounds(imagined, answer):
+    """The first round pays 1 once, the second pays less: what was tried too little is still said to pay 1, or what is
+    asked for; if nothing is imagined only the last round's own steps are in the prompt."""
     rewards = iter([1.0, -1.0, *[-2.0] * 50])
 
     class PaysOnce(Tabled):
@@ -340,10 +342,9 @@ def test_best_is_the_largest_reward_of_all_rounds():
             return self.state, next(rewards), False, False, {}
 
     game = PaysOnce(np.ones((1, 2, 1)), np.zeros((1, 2)), [1.0])
-    run = improve_in_context(
-        game, SoftmaxTransformer.constructed(2, 1, 0.0), 2, 2, imagined="best", trials=100, memory="last"
-    )
-    np.testing.assert_allclose(run.rounds[-1].q, [[1.0, 1.0]])
+    network = SoftmaxTransformer.constructed(2, 1, 0.0)
+    run = improve_in_context(game, network, 2, 2, imagined=imagined, trials=100, memory="last")
+    np.testing.assert_allclose(run.rounds[-1].q, [[answer] * 2])
 
 
 def test_what_a_round_counts():

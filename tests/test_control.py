@@ -139,6 +139,7 @@ def test_a_tie_is_a_billionth_of_the_largest_value_or_of_1(size, unit):
     """Two roads to one number differ by its rounding: in proportion to large values, and not to small ones."""
     q = size + unit * np.array([[0.0, -0.9e-9, -1.1e-9]])
     assert greedy_policy(q).tolist() == [[0.5, 0.5, 0.0]]
+    assert greedy_policy([[1.0, 1.0 - 1e-9]]).tolist() == [[0.5, 0.5]]  # a billionth itself is one
 
 
 def test_values_of_any_size_have_a_softmax_policy():
