@@ -244,10 +244,10 @@ def weights_digest(network: torch.nn.Module) -> str:
 class Round:
     """What one round of play and questions left behind.
 
-    steps: real steps so far; episodes, mean_return: those that ended or were cut in this round, and their mean sum of
-    rewards while exploring (None if there were none); q: (S, A), the last answers; choice: (S,), the greedy policy
-    after them; visits: (S, A), how often each pair was tried so far; asks: prompts that were read; columns of the last;
-    reader: "network" or "operator".
+    steps: real steps so far; episodes, mean_return: those that ended or were cut in this round (but not one that was
+    cut at its very last step), and their mean sum of rewards while exploring (None if there were none); q: (S, A), the
+    last answers; choice: (S,), the greedy policy after them; visits: (S, A), how often each pair was tried so far;
+    asks: prompts that were read; columns of the last; reader: "network" or "operator".
     """
 
     steps: int
