@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
@@ -21,6 +22,7 @@ import torch  # noqa: E402  (after the hook, so that nothing can import icrl_tea
 from lab_server import jupyterlab, one_lab, one_server, page, server  # noqa: E402, F401 (fixtures)
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for what tests start: several of them run side by side
 
 settings.register_profile(
     "course",

@@ -32,6 +32,7 @@ from icrl_teach.validation import (
     config,
     documents,
     engine,
+    execute,
     pictures,
     select,
     static,
@@ -181,6 +182,19 @@ def test_a_file_of_patterns_is_read_as_nbval_reads_it(tmp_path):
     patterns = compare.sanitizers(tmp_path / "clean.cfg")
     assert compare.compare([stdout("id-1")], [stdout("id-2")], patterns, 3.0).same
     assert not compared([stdout("id-1")], [stdout("id-2")]).same
+
+
+def test_kernels_side_by_side_share_the_cpus_and_a_number_that_is_set_stays(monkeypatch, tmp_path):
+    monkeypatch.setattr(execute, "cpus", lambda: 6)
+    cell = code("import os\nprint(os.environ['OMP_NUM_THREADS'])")
+    paths = [tmp_path / f"{k}.ipynb" for k in range(2)]
+    for number, threads in ((None, "3\n"), ("5", "5\n")):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if number:
+            monkeypatch.setenv("OMP_NUM_THREADS", number)
+        for path in paths:
+            saved(path, code(cell.source, stdout(threads)))
+        assert [outcome.errors for outcome in engine.validate(paths, Settings(jobs=2)).outcomes] == [[], []]
 
 
 # Pictures.

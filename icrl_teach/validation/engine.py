@@ -120,7 +120,7 @@ def validate(
 
 def default_jobs() -> int:
     """Notebooks run at a time where nothing is said: one for each CPU, at most four."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
+    return min(execute.cpus(), 4)
 
 
 def _memory_limit(settings: Settings, jobs: int) -> float:
