@@ -131,3 +131,14 @@ def open_notebook(page, name):
     opening = "async path => { await window.jupyterapp.commands.execute('docmanager:open', { path }); }"
     page.evaluate(opening, f"lessons/{name}")
     page.wait_for_function(IDLE, timeout=MILLISECONDS)
+
+
+def run_cell(page, index):
+    """Run one cell of the open notebook."""
+    page.evaluate(
+        """index => {
+            window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;
+            return window.jupyterapp.commands.execute('notebook:run-cell');
+        }""",
+        index,
+    )

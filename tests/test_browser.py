@@ -17,7 +17,7 @@ from icrl_teach import (
     trajectory_prompt,
 )
 from icrl_teach.web import read
-from lab_server import MILLISECONDS, open_notebook
+from lab_server import MILLISECONDS, open_notebook, run_cell
 from patience import wait_until
 
 ALL_RUN = """() => {
@@ -202,17 +202,6 @@ def test_predictions_are_made_by_keyboard_marked_and_kept(server, page):
         "04-rate": {"said": "1/3", "answer": "0.25", "right": False},
         "04-who": {"said": "two", "answer": "two", "right": True},
     }
-
-
-def run_cell(page, index):
-    """Run one cell of the open notebook."""
-    page.evaluate(
-        """index => {
-            window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;
-            return window.jupyterapp.commands.execute('notebook:run-cell');
-        }""",
-        index,
-    )
 
 
 def run_cell_until(page, index, text):

@@ -134,9 +134,9 @@ def test_a_picture_is_stored_without_background_at_the_size_it_is_shown_in():
     assert Image.open(BytesIO(png_bytes(figure))).convert("RGBA").getpixel((3, 3)) == (255, 255, 255, 255)
 
 
-def pieces(shown):
-    """The pictures that an output's HTML holds, from left to right."""
-    return [Image.open(BytesIO(base64.b64decode(img["src"].partition(",")[2]))) for img in images(shown.html())]
+def decoded(uri):
+    """The picture in a data address."""
+    return Image.open(BytesIO(base64.b64decode(uri.partition(",")[2])))
 
 
 def test_a_picture_of_panels_is_cut_between_them_and_each_piece_says_that_it_is_one():
@@ -144,12 +144,13 @@ def test_a_picture_of_panels_is_cut_between_them_and_each_piece_says_that_it_is_
     for ax in axes:
         curves([0, 1], {"a": [0, 1]}, **NAMES, ax=ax)
     shown = picture(figure, "Three lines that rise from zero to one.")
-    whole = Image.open(BytesIO(base64.b64decode(shown.uri.partition(",")[2])))
-    assert len(shown.cuts) == 2 and len(images(shown.html())) == 3
-    first, *others = (img["alt"] for img in images(shown.html()))
+    found = images(shown.html())
+    assert len(shown.cuts) == 2 and len(found) == 3
+    first, *others = (img["alt"] for img in found)
     assert first == shown.alt
     assert others == ["Part 2 of 3 of the same picture.", "Part 3 of 3 of the same picture."]
-    np.testing.assert_array_equal(np.hstack([np.asarray(piece) for piece in pieces(shown)]), np.asarray(whole))
+    pieces = [np.asarray(decoded(img["src"])) for img in found]
+    np.testing.assert_array_equal(np.hstack(pieces), np.asarray(decoded(shown.uri)))
 
 
 def test_no_cut_is_where_something_reaches_over():

@@ -18,8 +18,7 @@ from guards import LESSONS
 from icrl_teach.figures import PALETTE, new_figure, picture
 from icrl_teach.validation.prose import alternative_texts
 from icrl_teach.widgets import Screen
-from lab_server import IDLE, MILLISECONDS
-from test_browser import run_cell
+from lab_server import IDLE, MILLISECONDS, run_cell
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 LOOK = "image => { const look = getComputedStyle(image); return [look.filter, look.backgroundColor]; }"

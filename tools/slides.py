@@ -164,8 +164,8 @@ class Deck:
             text, page = ("".join(data.get(kind, "")) for kind in ("text/plain", "text/html"))
             if text.startswith("Predict: "):
                 self.asked[next(names, "")] = self._own(asking(text))
-            elif found := re.findall(r'<div style="display:flex.*?</div>|<img [^>]*>', page, re.S):
-                pictures += [joined(re.findall(r"<img [^>]*>", each)) for each in found]
+            elif panels := re.findall(r"<img [^>]*>", page):
+                pictures.append(joined(panels))
             elif "<table" in page and page.count("<tr") < NUMBER_LINES - 3:
                 pictures.append(re.sub(r"<style.*?</style>", "", page, flags=re.S))
             elif output.output_type == "stream":

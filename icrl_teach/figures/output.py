@@ -87,12 +87,14 @@ def cuts(figure: Figure, width: int) -> tuple[int, ...]:
 
     A panel begins with what stands furthest left in its column, such as a label. Where something reaches over, none is.
     """
+    specs = {ax: spec.get_topmost_subplotspec() for ax in figure.axes if (spec := ax.get_subplotspec())}
+    if len({spec.colspan.start for spec in specs.values()}) < 2:
+        return ()  # before the boxes are measured, which takes a third as long as drawing
     boxes = {ax: box for ax in figure.axes if (box := ax.get_tightbbox())}
     lefts: dict[int, float] = {}
-    for ax, box in boxes.items():
-        if spec := ax.get_subplotspec():
-            column = spec.get_topmost_subplotspec().colspan.start
-            lefts[column] = min(box.x0, lefts.get(column, box.x0))
+    for ax, spec in specs.items():
+        if box := boxes.get(ax):
+            lefts[spec.colspan.start] = min(box.x0, lefts.get(spec.colspan.start, box.x0))
     drawn = [*boxes.values(), *(each.get_window_extent() for each in (*figure.texts, *figure.legends))]
     rights = {left: max(box.x1 for box in drawn if box.x0 < left) for left in sorted(lefts.values())[1:]}
     middles = [(left + right) / 2 for left, right in rights.items() if right < left]

@@ -11,7 +11,6 @@ import builtins
 import hashlib
 import inspect
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -284,10 +283,9 @@ def draw_all(players: Iterable[Player], cache: Path, said: Callable[[str], None]
     if not missing:
         return
     said(f"drawing {sum(each.count for each in missing)} frames of {len(missing)} players")
-    workers = min(
-        len(missing), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    with ProcessPoolExecutor(workers, get_context("spawn"), one_thread) as pool:
+    from icrl_teach.validation.execute import cpus  # here, so that the processes that draw don't load it
+
+    with ProcessPoolExecutor(min(len(missing), cpus()), get_context("spawn"), one_thread) as pool:
         by_length = sorted(missing, key=lambda each: -each.count)
         for each, _ in zip(by_length, pool.map(draw, by_length, [cache] * len(missing)), strict=True):
             said(f"drew {each.count} frames of {each.folder}")

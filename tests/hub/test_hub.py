@@ -11,10 +11,8 @@ import pytest
 from running import ask, running_hub, wait_for_server
 
 from chromium import CHROMIUM
-from lab_server import IDLE
-from patience import PATIENCE
+from lab_server import IDLE, MILLISECONDS
 
-MILLISECONDS = 1000 * PATIENCE
 LEARNERS = ("ada", "grace", "emmy")
 PASSWORD = "long enough for a test"
 LESSON = "lab/tree/icrl-course/lessons/00_start_here.ipynb"
