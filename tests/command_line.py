@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -38,6 +40,15 @@ def child(command: list[str], **more) -> Iterator[subprocess.Popen]:
             yield process
         finally:
             process.kill()  # nothing if it has ended
+
+
+def free_port() -> int:
+    """A free port below those that are given to whoever asks for any: nobody has it by chance before its server."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.fixture(autouse=True)

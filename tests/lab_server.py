@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from command_line import child
+from command_line import child, free_port
 from icrl_teach.cli import lab
 from icrl_teach.course import copy_course
 from patience import PATIENCE, wait_until
@@ -71,9 +70,7 @@ class Server:
 def running(home: Path) -> Iterator[Server]:
     """What `icrl-teach lab` starts, on a free port of the loopback address, over a learner's copy of the course."""
     copy_course(home / "course")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = lab.lab_command(home / "course", port, browser=False, allow_root=True)
     command += [f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"]
     folders = dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"), str(home))

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from command_line import child, elsewhere, fails  # noqa: F401 (a fixture works where it is imported)
+from command_line import child, elsewhere, fails, free_port  # noqa: F401 (a fixture works where it is imported)
 from guards import ROOT
 from icrl_teach import Trajectory, cli, comparison, doctor, evaluation, mrp_from_env, one_hot, rollout, write_trajectory
 from icrl_teach import course as course_module
@@ -732,12 +732,6 @@ def test_lab_refuses(tmp_path, course, monkeypatch):
         fails(run("lab", str(course), "--port", str(port)), f"--port is {port}, which another program uses")
     monkeypatch.setattr(cli.lab, "find_spec", lambda name: None)
     fails(run("lab", str(course)), "jupyterlab is not installed; run: ", "pip install")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answer(url: str, data: bytes | None = None) -> int:

@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -195,6 +196,19 @@ def test_kernels_side_by_side_share_the_cpus_and_a_number_that_is_set_stays(monk
         for path in paths:
             saved(path, code(cell.source, stdout(threads)))
         assert [outcome.errors for outcome in engine.validate(paths, Settings(jobs=2)).outcomes] == [[], []]
+
+
+def test_a_kernel_is_reached_through_a_folder_of_its_own_where_its_name_is_short_enough(monkeypatch, tmp_path):
+    """A free port can be another program's before the kernel has it."""
+    source = "import json\nfrom ipykernel.connect import get_connection_info\n"
+    cell = code(source + "print(json.loads(get_connection_info())['transport'])")
+    long = tmp_path / ("x" * 107)
+    long.mkdir()
+    for folder, transport in ((None, "ipc"), (long, "tcp")):
+        monkeypatch.setattr(tempfile, "tempdir", folder and str(folder))
+        path = saved(tmp_path / "own.ipynb", code(cell.source, stdout(transport + "\n")))
+        assert engine.validate([path], Settings()).outcomes[0].errors == []
+    assert not list(long.iterdir())
 
 
 # Pictures.

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import zmq
 from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
@@ -164,26 +166,39 @@ def run(document: Document, tick: Callable[[str], None]) -> Run:
     result = Run(copy.deepcopy(document.notebook))
     result.notebook.metadata.pop("widgets", None)
     try:
-        manager = AsyncKernelManager(kernel_name=kernel_name(document), kernel_spec_manager=NbvalKernelspecManager())
-        if manager.has_trait("transport_encryption"):  # jupyter_client 8.8 or newer: without it a kernel warns
-            manager.transport_encryption = "auto"
+        name = kernel_name(document)
     except NoSuchKernel as error:
         reason = f"the kernel {error.name!r} ({document.language}) is not installed"
         result.trouble = Trouble("no-kernel", None, reason)
         return result
-    client = _Client(
-        result.notebook,
-        km=manager,
-        timeout=settings.cell_timeout,
-        startup_timeout=settings.startup_timeout,
-        allow_errors=True,
-        record_timing=False,
-        shutdown_kernel="immediate",
-    )
-    client.log = _silent()
-    client.limit = settings.output_limit * 1e6
-    _run_cells(document, client, result, tick)
+    with tempfile.TemporaryDirectory(prefix="icrl-") as folder:
+        client = _Client(
+            result.notebook,
+            km=_manager(name, Path(folder)),
+            timeout=settings.cell_timeout,
+            startup_timeout=settings.startup_timeout,
+            allow_errors=True,
+            record_timing=False,
+            shutdown_kernel="immediate",
+        )
+        client.log = _silent()
+        client.limit = settings.output_limit * 1e6
+        _run_cells(document, client, result, tick)
     return result
+
+
+def _manager(name: str, folder: Path) -> AsyncKernelManager:
+    """A manager whose kernel is reached through sockets in `folder`, where the system has such.
+
+    A free port can be another program's before the kernel has it, and then the kernel dies; a folder is its own.
+    """
+    manager = AsyncKernelManager(kernel_name=name, kernel_spec_manager=NbvalKernelspecManager())
+    manager.connection_file = str(folder / "kernel.json")
+    if zmq.has("ipc") and len(os.fsencode(folder / "kernel-ipc-5")) <= zmq.IPC_PATH_MAX_LEN:
+        manager.transport = "ipc"
+    if manager.has_trait("transport_encryption"):  # jupyter_client 8.8 or newer: without it a kernel warns
+        manager.transport_encryption = "auto"
+    return manager
 
 
 def _silent() -> logging.Logger:

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from command_line import child
+from command_line import child, free_port
 from patience import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,16 +42,6 @@ c.Spawner.pre_spawn_hook = own_user
 """
 
 
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 def view() -> list[str]:
     """Where this Python lies in a folder that only root may enter: a view of the files in which others may, too."""
     needed = {Path(sys.base_prefix), Path(sys.prefix), ROOT}
@@ -73,7 +62,7 @@ def view() -> list[str]:
 @contextmanager
 def running_hub(folder: Path, homes: Path) -> Iterator[str]:
     """The address of a hub that keeps its own files in `folder` and learners' in `homes`."""
-    port, hub_port, api_port = free_ports(3)
+    port, hub_port, api_port = (free_port() for _ in range(3))
     url = f"http://127.0.0.1:{port}"
     names = {"config": str(ROOT / "deploy/jupyterhub_config.py"), "url": url, "hub_port": hub_port}
     text = CONFIG.format(**names, api_port=api_port, homes=str(homes), token=TOKEN, view=view())
