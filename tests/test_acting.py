@@ -36,6 +36,7 @@ from icrl_teach import (
 )
 from icrl_teach.acting import joined, theorem_1_scales
 from oracles import random_walks, seeds
+from patience import uncounted
 
 S, A = 3, 2
 
@@ -239,7 +240,7 @@ def test_what_does_not_fit_is_refused():
 # ----------------------------------------------------------------------------------------------------------- the loop
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 @given(seeds)
 @settings(max_examples=10)
 def test_asked_until_nothing_changes_it_finds_the_best_policy_of_what_it_saw(seed):
@@ -483,20 +484,20 @@ def greedy_returns(env, limit, layers, rounds, steps, seeds=5, **how):
     return [policy_return(mdp, run.policy, limit) for run in runs], best_return(mdp, limit), asks
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 def test_slippery_lake_within_0_08_of_the_optimum_on_five_of_five_seeds():
     returns, best, asks = greedy_returns("FrozenLake-v1", 100, 200, 20, 1000, trials=20)
     assert all(best - r < 0.08 for r in returns), returns
     assert max(map(max, asks)) == 4 and {each[-1] for each in asks} == {1}  # lesson 13: up to four, in early rounds
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 def test_the_cliff_in_thirteen_to_seventeen_steps_on_five_of_five_seeds():
     returns, best, _ = greedy_returns("CliffWalking-v1", 200, 100, 20, 200)
     assert best == -13.0 and all(-17.0 <= r <= -13.0 for r in returns), returns
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 def test_without_its_means_it_stalls():
     """The plain loop: last round only, the action taken next, nothing imagined. It must not reach the same."""
     plain = {"memory": "last", "follow": "taken", "imagined": None}

@@ -18,7 +18,7 @@ from icrl_teach import (
 )
 from icrl_teach.web import read
 from lab_server import MILLISECONDS, open_notebook, run_cell
-from patience import wait_until
+from patience import uncounted, wait_until
 
 ALL_RUN = """() => {
     const cells = window.jupyterapp.shell.currentWidget.content.widgets;
@@ -53,6 +53,7 @@ def run_lesson(page, name):
     assert [output for output in outputs if output["output_type"] == "error"] == []
 
 
+@uncounted
 def test_a_lesson_runs_and_its_dial_moves_text_and_picture(server, page):
     from playwright.sync_api import expect
 
@@ -168,6 +169,7 @@ rate.answer(0.25)""",
 ]
 
 
+@uncounted
 def test_predictions_are_made_by_keyboard_marked_and_kept(server, page):
     from playwright.sync_api import expect
 

@@ -18,6 +18,7 @@ import icrl_teach.checks
 from check_cases import Case, as_given
 from icrl_teach.checks.check import SEED, Check, graded_hints
 from icrl_teach.checks.report import CheckFailed, NotWrittenYet
+from patience import uncounted
 
 SHEETS = sorted(m.name for m in pkgutil.iter_modules(icrl_teach.checks.__path__) if m.name.startswith("sheet_"))
 SEEDS = (SEED, 1)  # the cases of a learner's own check, and those that a teacher might draw
@@ -60,6 +61,7 @@ def test_there_are_sheets_and_every_check_of_each_has_a_case():
         assert held == checks
 
 
+@uncounted
 @pytest.mark.parametrize("case", BY_NAME)
 def test_right_answers_pass(case, capsys, budget):
     assert len(case.right) >= 2
@@ -83,6 +85,7 @@ def test_each_wrong_answer_gets_its_own_hint(case, capsys):
     assert "Correct" not in capsys.readouterr().out
 
 
+@uncounted
 @pytest.mark.parametrize(("check", "hint", "wrong"), PLANTED)
 def test_each_mistake_is_rejected_with_its_own_hint(check, hint, wrong):
     with pytest.raises(CheckFailed) as caught:

@@ -25,6 +25,7 @@ from icrl_teach import (
 from icrl_teach.data import restarted
 from icrl_teach.evaluation import bootstrap_interval, evaluate_trajectory, monte_carlo
 from oracles import random_walks, seeds
+from patience import uncounted
 
 SESSIONS = "episode,state,reward,next_state\n" + "".join(f"{i},s,0,m\n{i},m,1,END\n" for i in range(30))
 
@@ -99,6 +100,7 @@ def test_a_cut_is_no_end(elsewhere):  # noqa: F811
     assert values(evaluated("log.csv")) == pytest.approx({"a": 0.9, "b": 1.0}, abs=1e-4)
 
 
+@uncounted
 @given(seeds, st.integers(2, 5), st.integers(2, 8), st.sampled_from([0.5, 0.9]))
 @settings(max_examples=15)
 def test_network_operators_and_the_solved_equation_agree(seed, n_states, n_walks, gamma):
@@ -245,6 +247,7 @@ def test_columns_that_do_not_exist_are_refused(shop):
 # ---------------------------------------------------------------------------------------- real play, through a file
 
 
+@uncounted
 @pytest.mark.parametrize(("env", "n_steps"), [("FrozenLake-v1", 12_000), ("Blackjack-v1", 8_000)])
 def test_real_play_keeps_its_value_in_a_file(elsewhere, env, n_steps):  # noqa: F811
     """The log gives the values of the rollout; they agree with mean returns, and with the exact ones where known."""

@@ -16,7 +16,7 @@ from guards import ROOT
 from icrl_teach import batch_tabular_td, cli, mrp_from_env, rollout
 from icrl_teach.cli import demo, text
 from icrl_teach.comparison import DepthComparison
-from patience import PATIENCE
+from patience import PATIENCE, uncounted
 
 LOG = "state,reward,next_state\na,1,b\nb,0,a\na,1,c\nc,-2,b\nb,.5,a\n"
 SHOP = "episode,state,reward\n1,home,0\n1,shop,0\n1,buy,10\n2,home,0\n2,out,0\n"
@@ -59,6 +59,7 @@ def prepared(elsewhere, monkeypatch):  # noqa: F811
     return elsewhere
 
 
+@uncounted
 @pytest.mark.parametrize("what", OUTPUTS)
 def test_no_line_is_too_wide_no_word_is_broken_and_colour_adds_nothing(what, prepared, monkeypatch):
     found = {}
@@ -100,6 +101,7 @@ def test_help_fits_and_breaks_no_word(words, monkeypatch, capsys):
     assert Counter(outputs[80].split()) == Counter(outputs[1000].split())  # at 60 click breaks words at hyphens
 
 
+@uncounted
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal, which only POSIX has")
 @pytest.mark.parametrize("plain", [False, True])
 def test_in_a_real_terminal(plain, prepared):
@@ -154,7 +156,7 @@ def lake_errors(seed: int, n_steps: int, gamma: float) -> np.ndarray:
     return np.sqrt(((values[:, seen] - exact[seen]) ** 2).mean(axis=1))
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 def test_the_demos_default_shows_a_falling_error_for_almost_every_seed():
     """Its help says: of seeds 0 to 99 for all but 61 and 78. Here those two, and every eighth of the others."""
     default = {option.name: option.default for option in demo.command.params}

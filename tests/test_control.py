@@ -34,6 +34,7 @@ from icrl_teach import (
 )
 from icrl_teach.control import improved, policy_action_values
 from oracles import seeds
+from patience import uncounted
 
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 3))
 
@@ -165,7 +166,7 @@ def process():
     return random_tables(np.random.default_rng(3), 3, 2, ends=0.3)
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 def test_q_learning_finds_the_optimum_and_sarsa_the_value_of_what_it_does(process):
     mdp = MarkovDecisionProcess(*process)
     for method, right in (

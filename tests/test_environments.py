@@ -7,6 +7,7 @@ import pytest
 from icrl_teach import certainty_equivalence_value, mrp_from_env, rollout
 from icrl_teach.spaces import number_observations
 from oracles import assert_close
+from patience import uncounted
 
 ENVIRONMENTS = ["FrozenLake-v1", "CliffWalking-v1", "Taxi-v4"]
 
@@ -143,7 +144,7 @@ def test_outcomes_that_list_the_same_next_state_twice_add_up():
     assert P[0, 4] == pytest.approx(1 / 3, abs=1e-12)
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 @pytest.mark.parametrize(
     ("name", "n_steps"), [("FrozenLake-v1", 25_000), ("CliffWalking-v1", 20_000), ("Taxi-v4", 40_000)]
 )
@@ -238,7 +239,7 @@ def mean_and_error(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.mean(samples, axis=0), np.std(samples, axis=0, ddof=1) / np.sqrt(len(samples))
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 @pytest.mark.parametrize("name", ["FrozenLake-v1", "CliffWalking-v1"])
 def test_episodes_from_real_steps_have_the_exact_episodic_value(name):
     policy = None
@@ -255,7 +256,7 @@ def test_episodes_from_real_steps_have_the_exact_episodic_value(name):
     assert (np.abs(mean - restart[often]) > 6 * error + 1e-3 * np.abs(exact).max()).any()
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 def test_blackjack_agrees_with_every_visit_monte_carlo():
     """25,000 hands, stick from 17 on, gamma = 1: solving the observed chain against averaging what was won."""
     space = gym.spaces.Tuple([gym.spaces.Discrete(32), gym.spaces.Discrete(11), gym.spaces.Discrete(2)])

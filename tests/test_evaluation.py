@@ -9,6 +9,7 @@ import pytest
 from icrl_teach import Trajectory, certainty_equivalence_value, evaluation, one_hot
 from icrl_teach.cli.evaluate import command, table_text, warnings_of
 from icrl_teach.evaluation import LogEvaluation, bootstrap_interval, evaluate_trajectory
+from patience import uncounted
 
 CALM = LogEvaluation(
     labels=("a", "b"),
@@ -174,7 +175,7 @@ def test_a_single_state_without_a_future_is_worth_its_reward_at_any_depth():
     assert evaluate_trajectory(Trajectory([0, 0], [3.0]), one_hot(1), 0.0, 3_000).values == [3.0]
 
 
-@pytest.mark.no_cover  # long: to count its lines, which others run too, would take as much again
+@uncounted
 def test_a_bootstrap_draw_takes_as_many_walks_as_there_are(monkeypatch, rng):
     """Three walks that pay 0, 1 and 2: all three draws are the worst, or the best, in 1 of 27: 2.5 % < 3.7 % < 5 %."""
     monkeypatch.setattr(evaluation, "RESAMPLES", 1_000)

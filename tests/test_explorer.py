@@ -22,6 +22,7 @@ from icrl_teach import (
 from icrl_teach.cli import main
 from icrl_teach.web import read
 from icrl_teach.web.explorer import module_text, page_text
+from patience import uncounted
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 
@@ -80,6 +81,7 @@ def runs(ask):
     return list(zip([*dials, *more], ask(*dials, *more), strict=True))
 
 
+@uncounted
 def test_the_network_in_the_browser_is_the_network_of_the_library(runs):
     for dials, got in runs:
         S, walk = len(got["exact"]), trajectory_of(got["steps"])

@@ -20,6 +20,7 @@ from guards import EXERCISES, LESSONS, SOLUTIONS
 from icrl_teach import figures, widgets
 from icrl_teach.validation import config, engine, update
 from legends import legend_faults
+from patience import uncounted
 
 WITHOUT_A_SHEET = {"00_start_here"}
 COLUMNS = 88  # of a line of code or print: as many as JupyterLab shows on a screen of 1024 pixels
@@ -36,6 +37,7 @@ def test_the_course_is_complete():
     assert [path.name for path in EXERCISES] == [path.name for path in SOLUTIONS]
 
 
+@uncounted
 @notebook
 def test_a_stored_notebook_keeps_the_standard(path):
     # What a run shows is the second half of `make test`: icrl-teach validate lessons solutions.

@@ -19,6 +19,7 @@ from icrl_teach.figures import PALETTE, new_figure, picture
 from icrl_teach.validation.prose import alternative_texts
 from icrl_teach.widgets import Screen
 from lab_server import IDLE, MILLISECONDS, run_cell
+from patience import uncounted
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; CI installs it")
 LOOK = "image => { const look = getComputedStyle(image); return [look.filter, look.backgroundColor]; }"
@@ -46,6 +47,7 @@ def opened(page, notebook, theme):
     page.set_content(html, wait_until="domcontentloaded")
 
 
+@uncounted
 @pytest.mark.parametrize("path", [LESSONS[0], LESSONS[7]], ids=lambda path: path.stem)
 def test_every_picture_of_an_exported_lesson_is_an_image_with_its_text(page, path):
     notebook = nbformat.read(path, as_version=4)
@@ -134,6 +136,7 @@ def stored(page, shown):
     page.set_content(f"<body style='margin: 0'>{shown.html()}")
 
 
+@uncounted
 @pytest.mark.parametrize(("width", "rows"), [(360, 3), (700, 2), (740, 1), (1440, 1)])
 @pytest.mark.parametrize("put", [stored, hung])
 def test_panels_stand_below_each_other_where_there_is_little_room(page, put, width, rows):

@@ -16,7 +16,7 @@ from icrl_teach.pretraining.config import PretrainConfig
 from icrl_teach.pretraining.losses import Learner
 from icrl_teach.pretraining.processes import my_share, one_thread
 from icrl_teach.pretraining.training import pretrain
-from patience import PATIENCE
+from patience import PATIENCE, uncounted
 from pretraining_cases import assert_same_run, generator, small
 
 
@@ -111,6 +111,7 @@ def together(tmp_path_factory):
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)], logs, folder
 
 
+@uncounted
 def test_two_processes_take_the_step_of_one(together):
     ranks, logs, folder = together
     config = PretrainConfig(n_steps=1, n_tasks=32, seeds=(0, 1), clip=0.05, warmup=0)

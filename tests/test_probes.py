@@ -17,6 +17,7 @@ from icrl_teach.probes import (
     probe_targets,
 )
 from oracles import assert_close, seeds
+from patience import uncounted
 from pretraining_cases import drawn, small, windows
 
 
@@ -81,6 +82,7 @@ def test_targets_are_the_algorithm_s_and_the_observed_chain_s():
         assert_close(found["limit"][b], limit[path], 1e-9)
 
 
+@uncounted
 @pytest.mark.parametrize("prior", ["boyan", "random"])
 def test_the_posterior_mean_is_that_of_chains_that_fit(prior):
     """By rejection: chains from the prior, each kept as often as it would have made the window's steps."""

@@ -18,6 +18,7 @@ from icrl_teach import (
     trajectory_prompt,
 )
 from oracles import Walks, assert_close, random_walks, softmax_td_steps, walks
+from patience import uncounted
 
 alphas, betas, depths = st.floats(0.0, 1.5), st.floats(-2.0, 3.0), st.integers(1, 6)
 blocks = st.sampled_from(["shift", "dual"])
@@ -46,6 +47,7 @@ def expected_memories(w: Walks, queries, values: np.ndarray) -> tuple[np.ndarray
     return np.array(target), np.array(value)
 
 
+@uncounted
 @settings(max_examples=200)
 @given(walks(), alphas, betas, depths, blocks, st.booleans(), st.booleans(), st.data())
 def test_theorem_1_with_walks_that_end(w, alpha, beta, depth, block, tied, frozen, data):

@@ -25,6 +25,7 @@ from icrl_teach.pretraining.config import parameter_shapes, step_bytes
 from icrl_teach.pretraining.losses import loss, value_error
 from icrl_teach.pretraining.stock import stock_transformer
 from oracles import assert_close
+from patience import uncounted
 from pretraining_cases import assert_same_run, drawn, generator, gradient, small, windows
 
 VARIANTS = pytest.mark.parametrize(
@@ -189,6 +190,7 @@ def test_a_head_that_is_cut_adds_nothing():
 # --- training, and its files -----------------------------------------------------------------------------------
 
 
+@uncounted
 def test_training_goes_down_stops_and_resumes_bit_for_bit(tmp_path):
     config = stock(n_steps=40, n_tasks=16, learning_rate=0.01, seeds=(0, 1), evaluate_every=10)
     whole = pretrain(config, progress=False)

@@ -27,6 +27,7 @@ from icrl_teach import (
     sup_norm,
 )
 from oracles import assert_close, random_chain, seeds
+from patience import uncounted
 
 
 def margin_chain(seed, n_states, gamma, n, extra):
@@ -78,6 +79,7 @@ def test_without_the_margin_one_iteration_can_stretch_an_error(rng):
     assert after == pytest.approx(sup_norm(step), rel=1e-9)
 
 
+@uncounted
 def test_the_floor_falls_like_one_over_the_square_root_of_n():
     """Depth 300 leaves only the statistical error; chunks of long walks give many short contexts for free."""
     gamma, depth, lengths = 0.7, 300, [1_000, 10_000, 100_000]
