@@ -244,14 +244,22 @@ PARAMETERS = {
 }
 
 
-def right(door, parameter):
+def example(door, parameter):
+    """Makes a right value of a door's argument."""
     keys = (f"{door}.{parameter}", f"{door.partition('.')[0]}.{parameter}", parameter)
+    if made := next((EXAMPLES[key] for key in keys if key in EXAMPLES), None):
+        return made
     default = inspect.signature(DOORS[door]).parameters[parameter].default
-    key = next((key for key in keys if key in EXAMPLES), None)
-    if key is None:
-        assert default is not inspect.Parameter.empty, f"EXAMPLES needs a right value of {door}'s {parameter}"
-        return default
-    return EXAMPLES[key]()
+    assert default is not inspect.Parameter.empty, f"EXAMPLES needs a right value of {door}'s {parameter}"
+    return lambda: default
+
+
+RIGHT = {name: {p: example(name, p) for p in parameters} for name, parameters in PARAMETERS.items()}
+
+
+def right(door):
+    """A right call's arguments, made anew."""
+    return {parameter: make() for parameter, make in RIGHT[door].items()}
 
 
 def finite(value):
@@ -299,7 +307,7 @@ def folder_of_its_own(monkeypatch):
 
 @pytest.mark.parametrize("name", DOORS)
 def test_right_arguments_pass(name):
-    DOORS[name](**{p: right(name, p) for p in PARAMETERS[name]})
+    DOORS[name](**right(name))
 
 
 def complaints():
@@ -308,8 +316,7 @@ def complaints():
         for parameter in parameters:
             for odd, value in ODD.items():
                 if (parameter, odd) not in OWN_FAULT:
-                    arguments = {p: value if p == parameter else right(name, p) for p in parameters}
-                    if found := complaint(name, arguments):
+                    if found := complaint(name, right(name) | {parameter: value}):
                         yield f"{name}, {parameter} = {odd}: {found}"
 
 
@@ -332,7 +339,7 @@ ARRAYS = SHAPES.flatmap(lambda shape: arrays.arrays(np.float64, shape, elements=
 @given(data=st.data())
 @settings(max_examples=6)
 def test_several_odd_arguments(name, data):
-    arguments = {p: right(name, p) for p in PARAMETERS[name]}
+    arguments = right(name)
     for parameter in PARAMETERS[name]:
         kind = data.draw(st.sampled_from(["right", "right", "array", "tensor", "number", "text"]))
         if kind == "array" or kind == "tensor":
