@@ -22,9 +22,12 @@ def verify(package: str) -> None:
 
 def verified(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
     """A decorator as jaxtyping's own. Where no shape stands in a signature it leaves the types to beartype alone:
-    jaxtyping would bind the arguments at each call, which takes longer than most functions do."""
+    jaxtyping would bind the arguments at each call, which takes longer than most functions do. A function inside
+    another is made, and would be read, at each call of that."""
 
     def decorate(each: Any) -> Any:
+        if "<locals>" in each.__qualname__:
+            return each
         if inspect.isfunction(each) and not shaped(each):
             return typechecker(each)
         return with_shapes(each, typechecker=typechecker)

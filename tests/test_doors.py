@@ -315,9 +315,10 @@ def complaints():
     for name, parameters in PARAMETERS.items():
         for parameter in parameters:
             for odd, value in ODD.items():
-                if (parameter, odd) not in OWN_FAULT:
-                    if found := complaint(name, right(name) | {parameter: value}):
-                        yield f"{name}, {parameter} = {odd}: {found}"
+                if (parameter, odd) in OWN_FAULT:
+                    continue
+                if found := complaint(name, right(name) | {parameter: value}):
+                    yield f"{name}, {parameter} = {odd}: {found}"
 
 
 def test_one_odd_argument_at_every_door():

@@ -27,11 +27,12 @@ def _value_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
-def _value(P: np.ndarray, r: np.ndarray, gamma: float) -> np.ndarray:
-    """The sum of gamma^k P^k r over 2^20 terms: each round doubles how many have been added."""
-    total, power = r.astype(float), gamma * P
+def _value(P: np.ndarray, r: np.ndarray, gamma: float | np.ndarray) -> np.ndarray:
+    """The sum of gamma^k P^k r over 2^20 terms, for each gamma: each round doubles how many have been added."""
+    power = np.multiply.outer(gamma, P)
+    total = np.broadcast_to(r, power.shape[:-1]).astype(float)
     for _ in range(20):
-        total, power = total + power @ total, power @ power
+        total, power = total + (power @ total[..., None])[..., 0], power @ power
     return total
 
 
@@ -178,8 +179,8 @@ def _deal_cases(rng: np.random.Generator) -> list[Case]:
         n = 3 + len(cases)
         P, Q = rng.dirichlet(np.ones(n), size=(2, n))
         r, q = rng.normal(size=(2, n))
-        signs = np.sign([_value(P, r, g)[2] - _value(Q, q, g)[2] for g in np.linspace(0.0, 0.999, 300)])
-        crossing = np.flatnonzero(np.diff(signs))
+        grid = np.linspace(0.0, 0.999, 300)
+        crossing = np.flatnonzero(np.diff(np.sign((_value(P, r, grid) - _value(Q, q, grid))[:, 2])))
         if len(crossing) == 1 and 30 < crossing[0] < 270:
             cases.append(case(f"two random chains of {n} states, state 2", P, r, Q, q, 2))
     return cases
@@ -191,8 +192,7 @@ def _even(P: np.ndarray, r: np.ndarray, Q: np.ndarray, q: np.ndarray, state: int
     low, high = 0.0, 0.999
     for _ in range(12):
         grid = np.linspace(low, high, 12)
-        gaps = [_value(P, r, g) - _value(Q, q, g) for g in grid]
-        positive = np.array([gap[state] > 0 for gap in gaps])
+        positive = (_value(P, r, grid) - _value(Q, q, grid))[:, state] > 0
         at = int((positive[1:] != positive[:-1]).argmax())
         low, high = float(grid[at]), float(grid[at + 1])
     return low
@@ -200,7 +200,7 @@ def _even(P: np.ndarray, r: np.ndarray, Q: np.ndarray, q: np.ndarray, state: int
 
 def _on_a_grid(P: np.ndarray, r: np.ndarray, Q: np.ndarray, q: np.ndarray, state: int, count: int) -> float:
     grid = np.linspace(0.0, 0.99, count)
-    return float(grid[np.argmin([abs((_value(P, r, g) - _value(Q, q, g))[state]) for g in grid])])
+    return float(grid[np.abs(_value(P, r, grid) - _value(Q, q, grid))[:, state].argmin()])
 
 
 def _in_between(P: np.ndarray, r: np.ndarray, Q: np.ndarray, q: np.ndarray, state: int, wrong_way: bool) -> float:
