@@ -27,7 +27,7 @@ import psutil
 import zmq
 from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
+from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -234,7 +234,9 @@ def _run_cells(document: Document, client: _Client, result: Run, tick: Callable[
             peak = watch.cell_peak if watch else 0.0
             result.cells.setdefault(index, CellRun(result.notebook.cells[index].get("outputs", []), 0.0, peak))
     finally:
-        run_sync(_drain)()
+        loop = ensure_event_loop()
+        loop.run_until_complete(_drain())
+        loop.close()
         if watch:
             watch.done.set()
             watch.end_children()
