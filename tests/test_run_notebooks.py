@@ -45,14 +45,13 @@ def run():
     That each has all of its own is seen where the solutions run from fresh kernels: icrl-teach validate solutions.
     """
     where = {"metadata": {"path": str(EXERCISES[0].parent)}}
-    more = {"timeout": PATIENCE, "kernel_name": "python3", "allow_errors": True, "resources": where}
+    more = {"timeout": PATIENCE, "allow_errors": True, "resources": where, "shutdown_kernel": "immediate"}
     client = NotebookClient(guards.read(EXERCISES[0]), **more)
 
     def run_all(notebook):
-        client.nb = notebook
-        client.execute_cell(nbformat.v4.new_code_cell(EMPTIED), 0)
-        for index, cell in enumerate(notebook.cells):
-            client.execute_cell(cell, index)
+        for client.nb in (nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(EMPTIED)]), notebook):
+            for index, cell in enumerate(client.nb.cells):
+                client.execute_cell(cell, index)
 
     with client.setup_kernel():
         yield run_all
