@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import redirect_stdout
@@ -62,9 +61,11 @@ def grade(
     """Grade what has been handed in of each sheet; marks go into graded/, the gradebook and marks.csv.
 
     A submission that has not changed since, and whose sheet has not, is left as it is. jobs: at a time, as many as
-    there are CPUs if None; again: grade unchanged ones, too; forbid: by exercise, functions of the library that may
+    CPUs may be used if None; again: grade unchanged ones, too; forbid: by exercise, functions of the library that may
     not do it. Raises ValueError without nbgrader, a roster or a seed.
     """
+    from icrl_teach.validation.execute import cpus
+
     report, seed, sheets = GradeReport(), _seed(course), list(sheets)
     _check_rules(sheets, forbid or {})
     for sheet in sheets:
@@ -77,7 +78,7 @@ def grade(
                 tick(student)
             else:
                 waiting.append((student, key))
-        _grade_all(course, sheet, waiting, seed, forbid, jobs or os.cpu_count() or 1, report, tick)
+        _grade_all(course, sheet, waiting, seed, forbid, jobs or cpus(), report, tick)
         enter(course, sheet, report)
     write_marks(course)
     return report
