@@ -188,13 +188,14 @@ def run(document: Document, tick: Callable[[str], None]) -> Run:
 
 
 def _manager(name: str, folder: Path) -> AsyncKernelManager:
-    """A manager whose kernel is reached through sockets in `folder`, where the system has such.
+    """A manager whose kernel is reached through sockets in `folder`, where it is ipykernel and the system has such.
 
     A free port can be another program's before the kernel has it, and then the kernel dies; a folder is its own.
     """
     manager = AsyncKernelManager(kernel_name=name, kernel_spec_manager=NbvalKernelspecManager())
     manager.connection_file = str(folder / "kernel.json")
-    if zmq.has("ipc") and len(os.fsencode(folder / "kernel-ipc-5")) <= zmq.IPC_PATH_MAX_LEN:
+    short = len(os.fsencode(folder / "kernel-ipc-5")) <= zmq.IPC_PATH_MAX_LEN
+    if name == CURRENT_ENV_KERNEL_NAME and zmq.has("ipc") and short:
         manager.transport = "ipc"
     if manager.has_trait("transport_encryption"):  # jupyter_client 8.8 or newer: without it a kernel warns
         manager.transport_encryption = "auto"
