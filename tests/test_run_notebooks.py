@@ -49,8 +49,9 @@ def run():
     client = NotebookClient(guards.read(EXERCISES[0]), **more)
 
     def run_all(notebook):
-        for client.nb in (nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(EMPTIED)]), notebook):
-            for index, cell in enumerate(client.nb.cells):
+        for each in (nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(EMPTIED)]), notebook):
+            client.nb = each
+            for index, cell in enumerate(each.cells):
                 client.execute_cell(cell, index)
 
     with client.setup_kernel():

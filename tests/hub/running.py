@@ -62,7 +62,10 @@ def view() -> list[str]:
 @contextmanager
 def running_hub(folder: Path, homes: Path) -> Iterator[str]:
     """The address of a hub that keeps its own files in `folder` and learners' in `homes`."""
-    port, hub_port, api_port = (free_port() for _ in range(3))
+    ports: set[int] = set()
+    while len(ports) < 3:
+        ports.add(free_port())
+    port, hub_port, api_port = ports
     url = f"http://127.0.0.1:{port}"
     names = {"config": str(ROOT / "deploy/jupyterhub_config.py"), "url": url, "hub_port": hub_port}
     text = CONFIG.format(**names, api_port=api_port, homes=str(homes), token=TOKEN, view=view())
